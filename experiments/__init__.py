@@ -1,0 +1,1 @@
+"""The command line of fedrecjax: sweeps, their results, reports and plots."""

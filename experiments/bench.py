@@ -1,0 +1,231 @@
+"""The command `python -m experiments.bench`: how long an epoch and an evaluation take, beside plain NumPy.
+
+Each case runs in a process of its own, so that its peak memory is its own. Times are medians of repeated epochs
+after compilation, wall and CPU; rivals are timed in the same process between the epochs.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags, logging
+from rich.console import Console
+from rich.table import Table
+
+from experiments.rivals import NumpyRun, client_by_client, median_rule, vectorised
+from fedrecjax.config import from_flat
+from fedrecjax.datasets import load
+from fedrecjax.defenses import chain
+from fedrecjax.evaluation import jitted_evaluation
+from fedrecjax.runner import Run, plan, round_inputs
+from fedrecjax.simulation import RoundInput, jitted_rounds
+from fedrecjax.types import SimulationState
+
+CASES = {
+  "synthetic": ("synthetic", "none", "none"),
+  "ml-100k": ("ml-100k", "none", "none"),
+  "ml-100k pieck_uea": ("ml-100k", "pieck_uea", "none"),
+  "ml-100k pieck_uea median": ("ml-100k", "pieck_uea", "median"),
+  "ml-100k pieck_uea trimmed_mean": ("ml-100k", "pieck_uea", "trimmed_mean"),
+  "ml-1m": ("ml-1m", "none", "none"),
+  "gowalla": ("gowalla", "none", "none"),
+}
+WARM_EPOCHS = 4  # popular items are mined by then, so that what is timed is the attack at work
+LOOP_REPEATS_BELOW_S = 20.0
+
+
+def timed(call: Callable[[], Any], repeats: int) -> tuple[float, float]:
+  """Median wall and CPU milliseconds of `repeats` calls."""
+  walls, cpus = [], []
+  for _ in range(repeats):
+    wall, cpu = time.perf_counter(), time.process_time()
+    call()
+    walls.append(time.perf_counter() - wall)
+    cpus.append(time.process_time() - cpu)
+  return 1e3 * statistics.median(walls), 1e3 * statistics.median(cpus)
+
+
+def moved_bytes(run: Run) -> float:
+  """Bytes of embedding rows that an epoch of plain sums must move at least.
+
+  Every pair reads one item row, reads and writes one row of the table's update, and every sample reads its user's
+  row and adds to that user's gradient.
+  """
+  samples = float(np.asarray(run.data.training.length).sum())
+  rows = 3 * samples * (1 + run.structure.num_negatives) + 3 * samples
+  return rows * run.state.server.public.items.shape[1] * 4
+
+
+def copy_bandwidth() -> float:
+  """Bytes per second, read and written, of copying an array larger than caches."""
+  source = np.ones(2**25, np.float32)
+  target = np.empty_like(source)
+  wall, _ = timed(lambda: np.copyto(target, source), 5)
+  return 2 * source.nbytes / (wall / 1e3)
+
+
+def numpy_run(run: Run) -> NumpyRun:
+  """The run before its first round, for the rivals."""
+  training = run.data.training
+  start, length, positive, negatives, private, items = (
+    np.array(array)
+    for array in (training.start, training.length, training.positive, training.negatives, run.state.private,
+                  run.state.server.public.items)
+  )
+  return NumpyRun(start, length, positive, negatives, private, items, float(run.numbers.learning_rate))
+
+
+def check_agreement(run: Run, state: SimulationState) -> None:
+  """Raises RuntimeError unless both rivals arrive where the first epoch arrived."""
+  rounds = run.rounds.clients[: run.rounds.per_epoch]
+  for rival in (client_by_client, vectorised):
+    other = numpy_run(run)
+    rival(other, rounds)
+    difference = float(np.abs(other.items - np.asarray(state.server.public.items)).max())
+    if difference > 1e-4:
+      raise RuntimeError(f"{rival.__name__} differs from the simulator by {difference:.2g} after one epoch")
+
+
+def measure(name: str, data_dir: str | None, repeats: int) -> dict[str, float | str]:
+  """Times one case in this process.
+
+  Args:
+    name: a key of CASES.
+    data_dir: where data sets are.
+    repeats: epochs timed, at least 5.
+
+  Returns:
+    Milliseconds, seconds of compilation, megabytes and ratios by name.
+  """
+  dataset_name, attack, defense = CASES[name]
+  dataset = load(dataset_name, data_dir=data_dir)
+  epochs = WARM_EPOCHS + repeats
+  config = from_flat({"dataset": dataset_name, "attack": attack, "defense": defense, "train.epochs": epochs})
+  run = plan(
+    dataset,
+    model=config.model.build(),
+    attack=config.attack.build(),
+    defense=chain(*(part.build() for part in config.defense)),
+    train=config.train,
+    attacker=config.attacker,
+    evaluation=config.eval,
+    seed=0,
+  )
+
+  def epoch_of(number: int) -> RoundInput:
+    return round_inputs(run.rounds, slice(number * run.rounds.per_epoch, (number + 1) * run.rounds.per_epoch))
+
+  data = (run.parts, run.data, run.numbers, run.keys)
+  before = numpy_run(run)
+  started = time.perf_counter()
+  program = jitted_rounds.lower(run.structure, *data, run.state, epoch_of(0)).compile()
+  result: dict[str, float | str] = {"case": name, "compile_s": time.perf_counter() - started}
+  memory = program.memory_analysis()
+  result["xla_temp_mb"] = memory.temp_size_in_bytes / 1e6 if memory is not None else float("nan")
+  states = [jax.tree.map(jnp.copy, run.state)]
+  next_epoch = iter(range(epochs))
+
+  def one_epoch() -> None:
+    states[0] = jax.block_until_ready(program(*data, states[0], epoch_of(next(next_epoch)))[0])
+
+  one_epoch()
+  if attack == "none":
+    check_agreement(run, states[0])
+  for _ in range(WARM_EPOCHS - 1):
+    one_epoch()
+  result["epoch_ms"], result["epoch_cpu_ms"] = timed(one_epoch, repeats)
+  evaluation = functools.partial(jitted_evaluation, config=run.evaluation, num_users=run.structure.num_benign)
+  state = states[0]
+  arguments = (run.parts.model, state.server.public, state.private, run.data.evaluation, run.keys.evaluation)
+  jax.block_until_ready(evaluation(*arguments))
+  result["eval_ms"], result["eval_cpu_ms"] = timed(lambda: jax.block_until_ready(evaluation(*arguments)), repeats)
+  result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+  rounds = run.rounds.clients[: run.rounds.per_epoch]
+  rule = median_rule if defense != "none" else None
+  loop_ms, _ = timed(lambda: client_by_client(before, rounds, rule), 1)
+  if loop_ms < 1e3 * LOOP_REPEATS_BELOW_S:
+    loop_ms, _ = timed(lambda: client_by_client(before, rounds, rule), repeats)
+  numpy_ms, _ = timed(lambda: vectorised(before, rounds), repeats)
+  result |= {"loop_ms": loop_ms, "numpy_ms": numpy_ms}
+  result["traffic_limit_ms"] = 1e3 * moved_bytes(run) / copy_bandwidth()
+  return result
+
+
+def report(results: Sequence[dict[str, Any]]) -> Table:
+  """A table of all cases."""
+  table = Table(title="one epoch, medians")
+  columns = {
+    "case": "case",
+    "epoch_ms": "epoch ms",
+    "epoch_cpu_ms": "CPU ms",
+    "eval_ms": "evaluation ms",
+    "compile_s": "compile s",
+    "peak_mb": "peak MB",
+    "xla_temp_mb": "XLA temp MB",
+  }
+  for title in [*columns.values(), "loop / ours", "NumPy step / ours", "ours / traffic limit"]:
+    table.add_column(title, justify="left" if title == "case" else "right")
+  for row in results:
+    cells = [row[name] if name == "case" else f"{row[name]:.1f}" for name in columns]
+    ratios = (
+      row["loop_ms"] / row["epoch_ms"],
+      row["numpy_ms"] / row["epoch_ms"],
+      row["epoch_ms"] / row["traffic_limit_ms"],
+    )
+    table.add_row(*cells, *(f"{ratio:.1f}" for ratio in ratios))
+  return table
+
+
+def main(argv: Sequence[str]) -> int:
+  """Runs the command; with `--in_process` one case, as JSON on the last line."""
+  del argv
+  logging.set_verbosity(logging.WARNING)
+  names = flags.FLAGS.cases
+  unknown = [name for name in names if name not in CASES]
+  if unknown or flags.FLAGS.repeats < 5:
+    expected = f"one of {', '.join(CASES)}" if unknown else "at least 5"
+    print(f"bench: --{'cases' if unknown else 'repeats'} must be {expected}", file=sys.stderr)
+    return 2
+  if flags.FLAGS.in_process:
+    print(json.dumps(measure(names[0], flags.FLAGS.data_dir, flags.FLAGS.repeats)))
+    return 0
+  results, status = [], 0
+  for name in names:
+    command = [
+      sys.executable,
+      "-m",
+      "experiments.bench",
+      "--in_process",
+      f"--cases={name}",
+      f"--repeats={flags.FLAGS.repeats}",
+    ]
+    if flags.FLAGS.data_dir:
+      command.append(f"--data_dir={flags.FLAGS.data_dir}")
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+      status = 1
+      print(f"bench: case {name!r} failed", file=sys.stderr)
+      continue
+    results.append(json.loads(done.stdout.splitlines()[-1]))
+  console = Console() if sys.stdout.isatty() else Console(width=200)
+  console.print(report(results))
+  return status
+
+
+if __name__ == "__main__":
+  flags.DEFINE_list("cases", ["synthetic"], f"Cases to time, of: {', '.join(CASES)}.")
+  flags.DEFINE_integer("repeats", 7, "Epochs and evaluations timed in each case; at least 5.")
+  flags.DEFINE_string("data_dir", None, "Where data sets are; by default the variable FEDRECJAX_DATA.")
+  flags.DEFINE_bool("in_process", False, "Time the first case in this process and print JSON.")
+  app.run(main)

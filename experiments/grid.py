@@ -1,0 +1,233 @@
+"""From settings to cells: the product of the axes, as run configurations without repetitions."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from experiments.errors import UsageError
+from fedrecjax.config import (
+  REGISTRIES,
+  SECTIONS,
+  ConfigError,
+  RunConfig,
+  from_flat,
+  owner_of,
+  owners,
+  parse,
+)
+from fedrecjax.defenses import chain
+
+AXES = ("dataset", "model", "attack", "defense", "seed")
+
+Settings = Mapping[str, str]
+"""Values of flags by name without dashes, each a comma list, as on the command line."""
+
+
+class Cell(NamedTuple):
+  """One run of a sweep.
+
+  Attributes:
+    config: everything that its result depends on.
+    flat: the configuration by dotted name.
+    hash: of the configuration; names the cell's folder.
+  """
+
+  config: RunConfig
+  flat: dict[str, Any]
+  hash: str
+
+
+def expand(blocks: Sequence[Settings], overrides: Settings) -> list[Cell]:
+  """The cells of a sweep, in an order in which neighbours share compiled programs.
+
+  Args:
+    blocks: each a product of axes; axes and fields left out have their defaults.
+    overrides: settings that replace those of every block. Each must concern at least one cell.
+
+  Returns:
+    Different cells; of those that come out the same only the first is kept.
+
+  Raises:
+    UsageError: if an override concerns no cell.
+    ConfigError: if a value is impossible.
+
+  >>> grid = expand([{"attack": "none,pieck_uea", "pieck_uea.num_popular": "10,50"}], {"seed": "0-1"})
+  >>> [(cell.flat["attack"], cell.flat.get("pieck_uea.num_popular")) for cell in grid]
+  [('none', None), ('none', None), ('pieck_uea', 10), ('pieck_uea', 10), ('pieck_uea', 50), ('pieck_uea', 50)]
+  """
+  cells: dict[str, Cell] = {}
+  applied: set[str] = set()
+  for block in blocks:
+    merged = {**block, **overrides}
+    fields = {name: field_values(name, text) for name, text in merged.items() if name not in AXES}
+    axes = [axis_values(name, merged[name]) if name in merged else [None] for name in AXES]
+    for choice in itertools.product(*axes):
+      values = {name: value for name, value in zip(AXES, choice, strict=True) if value is not None}
+      present = _owners_of(values)
+      own = [name for name in fields if name.partition(".")[0] in present]
+      applied.update(own)
+      for combination in itertools.product(*(fields[name] for name in own)):
+        config = from_flat(values | dict(zip(own, combination, strict=True)))
+        cell = Cell(config, config.flat(), config.hash())
+        cells.setdefault(cell.hash, cell)
+  foreign = [name for name in overrides if name not in AXES and name not in applied]
+  if foreign:
+    raise UsageError(
+      f"--{foreign[0]} belongs to {foreign[0].partition('.')[0]}, which takes part in no cell of the grid;"
+      " add it to --model, --attack or --defense, or leave the flag out"
+    )
+  _check_methods(cells.values())
+  return in_order_of_structure(list(cells.values()))
+
+
+def _owners_of(values: Mapping[str, Any]) -> set[str]:
+  """The owners of the fields of a cell with these axes."""
+  methods = [("model", values.get("model", "mf")), ("attack", values.get("attack", "none"))]
+  methods += [("defense", part) for part in values.get("defense", "none").split("+")]
+  return {owner_of(kind, name) for kind, name in methods} | set(SECTIONS)
+
+
+def axis_values(name: str, text: str) -> list[Any]:
+  """The values of an axis; seeds may be given as ranges.
+
+  Raises:
+    UsageError: if the text is no such list.
+
+  >>> axis_values("seed", "0-2,7"), axis_values("defense", "none,norm_bound+median")
+  ([0, 1, 2, 7], ['none', 'norm_bound+median'])
+  """
+  parts = [part.strip() for part in text.split(",")]
+  if not all(parts):
+    raise UsageError(f"--{name} must be a comma list without empty places, got {text!r}")
+  if name in REGISTRIES:
+    known = REGISTRIES[name].names()
+    for part in parts:
+      for method in part.split("+") if name == "defense" else [part]:
+        if method not in known:
+          raise UsageError(f"--{name} must be a comma list of {', '.join(known)}, got {method!r}")
+  if name != "seed":
+    return parts
+  seeds: list[int] = []
+  for part in parts:
+    first, _, last = part.partition("-")
+    if not first.isdecimal() or not (last or first).isdecimal() or (last and int(last) < int(first)):
+      raise UsageError(f"--seed must be a comma list of integers or ranges like 0-4, got {part!r}")
+    seeds += range(int(first), int(last or first) + 1)
+  return seeds
+
+
+def field_values(name: str, text: str) -> list[Any]:
+  """The values of a field given by dotted name.
+
+  Raises:
+    UsageError: if there is no such field.
+    ConfigError: if a value is not of the field's type.
+
+  >>> field_values("train.learning_rate", "0.5,1"), field_values("eval.ks", "5+10")
+  ([0.5, 1.0], [(5, 10)])
+  """
+  owner, _, field = name.partition(".")
+  annotations = typing.get_type_hints(owners().get(owner, object))
+  if field not in annotations:
+    raise UsageError(f"there is no flag --{name}")
+  return [parse(annotations[field], part, f"--{name}") for part in text.split(",")]
+
+
+def _check_methods(cells: Iterable[Cell]) -> None:
+  """Builds every method once, because only constructors know which hyperparameters they accept."""
+  checked: set[Any] = set()
+  for cell in cells:
+    config = cell.config
+    for methods in ((config.model,), (config.attack,), config.defense):
+      if methods in checked:
+        continue
+      checked.add(methods)
+      built = [method.build() for method in methods]
+      if methods[0].kind == "defense":
+        try:
+          chain(*built)
+        except ValueError as error:
+          raise ConfigError(f"--defense={cell.flat['defense']}: {error}") from error
+
+
+def in_order_of_structure(cells: list[Cell]) -> list[Cell]:
+  """Puts cells together that differ in numbers and seeds alone, which share a compiled program."""
+  first: dict[Any, int] = {}
+  places = []
+  for number, cell in enumerate(cells):
+    structure = tuple(
+      (name, tuple(value) if isinstance(value, list) else value)
+      for name, value in cell.flat.items()
+      if name != "seed" and not isinstance(value, float)
+    )
+    places.append((first.setdefault(structure, number), number))
+  return [cells[number] for _, number in sorted(places)]
+
+
+def varying_fields(cells: Sequence[Cell]) -> list[str]:
+  """The fields that tell the cells apart, axes first.
+
+  A field counts only where it means something: what attackers have in common is left aside in cells without attack.
+  """
+  values: dict[str, set[str]] = {}
+  for cell in cells:
+    for name, value in cell.flat.items():
+      if not (name.startswith("attacker.") and cell.flat["attack"] == "none"):
+        values.setdefault(name, set()).add(repr(value))
+  return [name for name, seen in values.items() if len(seen) > 1]
+
+
+def shown(value: Any) -> str:
+  """A value of a field as it is written on the command line; "-" where the field does not apply.
+
+  >>> shown([5, 10]), shown(True), shown(0.5), shown(None)
+  ('5+10', 'true', '0.5', '-')
+  """
+  if value is None:
+    return "-"
+  if isinstance(value, (list, tuple)):
+    return "+".join(str(part) for part in value)
+  return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def cell_name(cell: Cell, varying: Iterable[str]) -> str:
+  """A name for messages: the axes, and the other fields that vary."""
+  axes = [shown(cell.flat[name]) for name in AXES[:-1]] + [f"seed={cell.config.seed}"]
+  fields = [f"{name}={shown(cell.flat[name])}" for name in varying if name not in AXES and name in cell.flat]
+  return " ".join(axes + fields)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+  """A part of a sweep.
+
+  Attributes:
+    index: 0 to count - 1.
+    count: number of parts.
+  """
+
+  index: int = 0
+  count: int = 1
+
+  def of(self, cells: Sequence[Cell]) -> list[Cell]:
+    """The cells of this part. Every `count`-th one, so that slow neighbours are spread over all parts."""
+    return list(cells[self.index :: self.count])
+
+
+def parse_shard(text: str) -> Shard:
+  """Reads i/n.
+
+  Raises:
+    UsageError: if the text is no such part.
+
+  >>> parse_shard("2/8")
+  Shard(index=2, count=8)
+  """
+  index, slash, count = text.partition("/")
+  if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+    raise UsageError(f"--shard must be i/n with i from 0 to n-1, got {text!r}")
+  return Shard(int(index), int(count))

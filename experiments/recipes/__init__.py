@@ -1,0 +1,13 @@
+"""Recipes: one small module per table or figure of a paper."""
+
+from experiments.recipes.demo import DEMO
+from experiments.recipes.pieck_table3 import PIECK_TABLE3, PIECK_TABLE3_PUBLISHED
+from experiments.recipes.recipe import Figure, Recipe
+
+RECIPES: dict[str, Recipe] = {
+  "demo": DEMO,
+  "pieck_table3": PIECK_TABLE3,
+  "pieck_table3_published": PIECK_TABLE3_PUBLISHED,
+}
+
+__all__ = ["RECIPES", "Figure", "Recipe"]

@@ -1,0 +1,39 @@
+"""What a recipe is: the grid of a published table, and what the table prints."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+  """Numbers of one cell of a published table.
+
+  Attributes:
+    where: the configuration fields that say which row of ours it belongs to.
+    values: metrics in [0, 1] by column name.
+  """
+
+  where: Mapping[str, str]
+  values: Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """One table of a paper.
+
+  Attributes:
+    title: one line.
+    reference: paper and table; empty for recipes that follow no paper.
+    settings: grids, each a mapping from flag to comma list as on the command line; several where the table is
+      not one product.
+    metrics: the table's columns.
+    figures: what the paper prints.
+  """
+
+  title: str
+  reference: str
+  settings: tuple[Mapping[str, str], ...]
+  metrics: tuple[str, ...]
+  figures: tuple[Figure, ...] = ()

@@ -1,0 +1,74 @@
+"""A laboratory for poisoning attacks on federated recommenders, and for defences against them.
+
+A run is planned on the host and trained by one jitted program: all clients of a round by vmapped pure functions,
+uploads aggregated per item, attacks and defences as NamedTuples of pure functions. Start with :func:`simulate`.
+"""
+
+from fedrecjax import attacks, datasets, defenses, models
+from fedrecjax.attacks import bandwagon, explicit_boosting, pieck_ipe, pieck_uea
+from fedrecjax.config import AttackerConfig, ConfigError, DataConfig, EvalConfig, RunConfig, TrainConfig, from_flat
+from fedrecjax.datasets import DataError, Dataset, Interactions, load
+from fedrecjax.defenses import chain, median, norm_bound, trimmed_mean
+from fedrecjax.hyperparameters import traced
+from fedrecjax.models import mf
+from fedrecjax.runner import DivergedError, Result, simulate, simulate_config
+from fedrecjax.types import (
+  Attack,
+  AttackContext,
+  AttackView,
+  ClientUpdates,
+  Defense,
+  DefenseContext,
+  DefenseView,
+  ItemRows,
+  Loss,
+  Model,
+  Public,
+)
+from fedrecjax.uploads import item_rows
+from fedrecjax.version import __version__
+
+__all__ = [
+  "Attack",
+  "AttackContext",
+  "AttackView",
+  "AttackerConfig",
+  "ClientUpdates",
+  "ConfigError",
+  "DataConfig",
+  "DataError",
+  "Dataset",
+  "Defense",
+  "DefenseContext",
+  "DefenseView",
+  "DivergedError",
+  "EvalConfig",
+  "Interactions",
+  "ItemRows",
+  "Loss",
+  "Model",
+  "Public",
+  "Result",
+  "RunConfig",
+  "TrainConfig",
+  "__version__",
+  "attacks",
+  "bandwagon",
+  "chain",
+  "datasets",
+  "defenses",
+  "explicit_boosting",
+  "from_flat",
+  "item_rows",
+  "load",
+  "median",
+  "mf",
+  "models",
+  "norm_bound",
+  "pieck_ipe",
+  "pieck_uea",
+  "simulate",
+  "simulate_config",
+  "traced",
+  "trimmed_mean",
+]

@@ -1,0 +1,58 @@
+"""Interaction data on the host: readers, named sets, splits and an embedded synthetic set."""
+
+from fedrecjax.datasets.columns import read_csv, read_parquet
+from fedrecjax.datasets.delimited import read_inter, read_ratings_dat, read_u_data
+from fedrecjax.datasets.errors import DataError
+from fedrecjax.datasets.formats import FORMATS, format_of, read
+from fedrecjax.datasets.interactions import Dataset, Interactions, ItemLists
+from fedrecjax.datasets.load import load
+from fedrecjax.datasets.named import (
+  DATA_DIR_VARIABLE,
+  DATASETS,
+  NAMED_SETS,
+  NamedSet,
+  default_data_dir,
+  read_named,
+)
+from fedrecjax.datasets.splits import (
+  REPEATS,
+  SPLIT_METHODS,
+  TOO_FEW,
+  Repeats,
+  SplitMethod,
+  TooFew,
+  split,
+)
+from fedrecjax.datasets.synthetic import synthetic
+from fedrecjax.datasets.user_lists import read_user_lists
+
+__all__ = [
+  "DATASETS",
+  "DATA_DIR_VARIABLE",
+  "FORMATS",
+  "NAMED_SETS",
+  "REPEATS",
+  "SPLIT_METHODS",
+  "TOO_FEW",
+  "DataError",
+  "Dataset",
+  "Interactions",
+  "ItemLists",
+  "NamedSet",
+  "Repeats",
+  "SplitMethod",
+  "TooFew",
+  "default_data_dir",
+  "format_of",
+  "load",
+  "read",
+  "read_csv",
+  "read_inter",
+  "read_named",
+  "read_parquet",
+  "read_ratings_dat",
+  "read_u_data",
+  "read_user_lists",
+  "split",
+  "synthetic",
+]

@@ -1,0 +1,184 @@
+"""The data sets known by name: where their files are looked for and what they must contain."""
+
+import dataclasses
+import os
+import pathlib
+
+from fedrecjax.datasets import columns, formats
+from fedrecjax.datasets.download import Download, fetch
+from fedrecjax.datasets.errors import DataError
+from fedrecjax.datasets.interactions import Interactions
+from fedrecjax.datasets.synthetic import synthetic
+
+DATA_DIR_VARIABLE = "FEDRECJAX_DATA"
+
+
+@dataclasses.dataclass(frozen=True)
+class NamedSet:
+  """A published data set.
+
+  Attributes:
+    files: file names looked for in the set's folder, in this order, each plain or with `.gz`.
+    origin: where a person gets the files, for errors.
+    counts: users N, items M and interactions that the papers report; None where they use a subset.
+    download: how to fetch it; None where terms or a missing checksum demand that a person does.
+  """
+
+  files: tuple[str, ...]
+  origin: str
+  counts: tuple[int, int, int] | None
+  download: Download | None = None
+
+
+_GROUPLENS = "https://files.grouplens.org/datasets/movielens"
+_CONVERTED = "interactions.csv"
+_LISTS = ("train.txt", _CONVERTED)
+
+NAMED_SETS: dict[str, NamedSet] = {
+  "ml-100k": NamedSet(
+    files=("u.data", _CONVERTED),
+    origin=f"{_GROUPLENS}/ml-100k.zip",
+    counts=(943, 1682, 100_000),
+    download=Download(
+      url=f"{_GROUPLENS}/ml-100k.zip",
+      known_hash="md5:0e33842e24a9c977be4e0107933c0723",
+      member="ml-100k/u.data",
+    ),
+  ),
+  "ml-1m": NamedSet(
+    files=("ratings.dat", _CONVERTED),
+    origin=f"{_GROUPLENS}/ml-1m.zip",
+    counts=(6040, 3706, 1_000_209),
+    download=Download(
+      url=f"{_GROUPLENS}/ml-1m.zip",
+      known_hash="md5:c4d9eecfca2ab87c1945afe126590906",
+      member="ml-1m/ratings.dat",
+    ),
+  ),
+  "steam-200k": NamedSet(
+    files=_LISTS,
+    origin="https://github.com/rdz98/FedRecAttack (Data/steam/train.txt and test.txt)",
+    counts=(3753, 5134, 114_713),
+  ),
+  "amazon-digital-music": NamedSet(
+    files=_LISTS,
+    origin="https://github.com/junzhang-zj/PIECK (MF-FRS/Data/AZ/train.txt and test.txt)",
+    counts=(16_566, 11_797, 169_781),
+  ),
+  "amazon-cell-phones": NamedSet(
+    files=(_CONVERTED, "interactions.parquet"),
+    origin="https://jmcauley.ucsd.edu/data/amazon (5-core, columns user,item,timestamp)",
+    counts=None,
+  ),
+  "gowalla": NamedSet(
+    files=_LISTS,
+    origin="https://github.com/gusye1234/LightGCN-PyTorch (data/gowalla/train.txt and test.txt)",
+    counts=(29_858, 40_981, 1_027_370),
+  ),
+}
+
+DATASETS: tuple[str, ...] = ("synthetic", *NAMED_SETS)
+
+
+def read_named(
+  name_or_path: str | os.PathLike[str], *, data_dir: str | os.PathLike[str] | None = None
+) -> Interactions:
+  """Reads a data set by name, or a file or folder by path.
+
+  "synthetic" is `synthetic()` with its defaults, the same set always. Any other set is looked for
+  in `<data_dir>/<name>/`: first in its publisher's format (`u.data`, `ratings.dat`, `train.txt`
+  with `test.txt`), then as `interactions.csv`, each also gzipped. Beside `interactions.csv`, a file
+  `time_rank.csv` (one integer a row that orders a user's rows in time) or `split.csv` (1 = held out
+  by the source) is used where it exists. A set that is not there is downloaded to that folder if
+  its publisher allows that and a checksum is known.
+
+  Args:
+    name_or_path: one of `DATASETS`; or an existing file or folder, or anything with a path
+      separator. Files are read by :func:`fedrecjax.datasets.read`; folders are searched as above,
+      for `ratings.dat` and `u.data` too.
+    data_dir: folder with one folder per named set; by default the environment variable
+      FEDRECJAX_DATA, else a cache folder of the user.
+
+  Returns:
+    The interactions.
+
+  Raises:
+    DataError: if the name is unknown, the set is not there and cannot be fetched, or its files are
+      wrong.
+  """
+  name = os.fspath(name_or_path)
+  if name == "synthetic":
+    return synthetic()
+  if name in NAMED_SETS:
+    return _read_set(name, NAMED_SETS[name], data_dir)
+  path = pathlib.Path(name)
+  if path.is_dir():
+    return _read_folder(path)
+  if path.is_file() or path.name != name:
+    return formats.read(path)
+  raise DataError(
+    f"data set {name!r} is unknown, expected one of {' '.join(DATASETS)}, or a path to a file"
+  )
+
+
+def default_data_dir() -> pathlib.Path:
+  """Returns the folder named by FEDRECJAX_DATA, else `fedrecjax` in the user's cache folder."""
+  configured = os.environ.get(DATA_DIR_VARIABLE)
+  if configured:
+    return pathlib.Path(configured)
+  cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+  return pathlib.Path(cache) / "fedrecjax"
+
+
+def _read_set(
+  name: str, named_set: NamedSet, data_dir: str | os.PathLike[str] | None
+) -> Interactions:
+  root = default_data_dir() if data_dir is None else pathlib.Path(data_dir)
+  folder = root / name
+  file = _find(folder, named_set.files)
+  if file is None:
+    if named_set.download is None:
+      raise DataError(
+        f"{name} is not in {folder} and must be fetched by hand: get it from "
+        f"{named_set.origin} and put {named_set.files[0]} there (data_dir or {DATA_DIR_VARIABLE} "
+        "names the folder above it)"
+      )
+    file = fetch(named_set.download, folder)
+  found = _read_file(file, name)
+  counts = (found.num_users, found.num_items, len(found))
+  wanted = named_set.counts
+  if wanted is not None and counts != wanted:
+    raise DataError(
+      f"{file}: {counts[0]} users, {counts[1]} items, {counts[2]} interactions, "
+      f"expected {wanted[0]}, {wanted[1]}, {wanted[2]} in {name}; give the file's path to read it "
+      "as it is"
+    )
+  return found
+
+
+def _read_folder(folder: pathlib.Path) -> Interactions:
+  known = ("u.data", "ratings.dat", "train.txt", _CONVERTED, "interactions.parquet")
+  file = _find(folder, known)
+  if file is None:
+    raise DataError(f"{folder}: no data in this folder, expected one of {' '.join(known)} [.gz]")
+  return _read_file(file, folder.resolve().name)
+
+
+def _read_file(file: pathlib.Path, name: str) -> Interactions:
+  if file.name.removesuffix(".gz") == _CONVERTED:
+    return columns.read_csv(
+      file,
+      name=name,
+      time_path=_find(file.parent, ("time_rank.csv",)),
+      test_path=_find(file.parent, ("split.csv",)),
+    )
+  return formats.read(file, name=name)
+
+
+def _find(folder: pathlib.Path, names: tuple[str, ...]) -> pathlib.Path | None:
+  """The first of `names` in `folder`, plain before gzipped."""
+  for name in names:
+    for candidate in (folder / name, folder / f"{name}.gz"):
+      if candidate.is_file():
+        return candidate
+  return None

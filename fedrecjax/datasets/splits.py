@@ -1,0 +1,183 @@
+"""Dividing interactions in training and held-out items."""
+
+from typing import Literal, cast, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from fedrecjax.datasets.errors import DataError
+from fedrecjax.datasets.interactions import Dataset, Interactions, ItemLists
+
+SplitMethod = Literal[
+  "default", "given", "last", "last_by_time", "last_by_order", "random", "ratio"
+]
+Repeats = Literal["keep", "drop"]
+TooFew = Literal["error", "train_only", "drop"]
+
+SPLIT_METHODS: tuple[SplitMethod, ...] = get_args(SplitMethod)
+REPEATS: tuple[Repeats, ...] = get_args(Repeats)
+TOO_FEW: tuple[TooFew, ...] = get_args(TooFew)
+
+_WANTED = {"given": "a training row", "ratio": "at least 1 row"}
+
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.integer]
+
+
+def split(
+  interactions: Interactions,
+  *,
+  method: str = "default",
+  repeats: str = "keep",
+  too_few: str = "error",
+  seed: int = 0,
+  test_ratio: float = 0.2,
+) -> Dataset:
+  """Divides every user's items in training and held-out items.
+
+  Lists are in order of time where time is known (rows of the same time in file order), else in file
+  order; `last_by_order` uses file order always.
+
+  Args:
+    interactions: what to divide.
+    method: which rows are held out.
+      "given": those that the source marks.
+      "last_by_time": each user's latest row; of several latest ones the last in the file.
+      "last_by_order": each user's last row in the file.
+      "last": "last_by_time" where time is known, else "last_by_order".
+      "random": one row of each user, uniformly.
+      "ratio": a share `test_ratio` of each user's rows, uniformly, rounded to the nearest (half
+        up), but at least one row stays in training.
+      "default": "given" where the source has a split, else "last".
+    repeats: "keep" leaves repeated (user, item) pairs in place, and a held-out item may then be a
+      training item too. "drop" keeps each pair's first row before splitting: first in the file, and
+      for "given" training rows count as first, so a held-out pair that is also a training pair is
+      not held out.
+    too_few: what to do with users who have fewer than 2 rows ("ratio": none; "given": no training
+      row): "error"; "train_only" keeps them, with no held-out item ("given": with those the
+      source marks); "drop" removes them and renumbers the other users in order. Item ids never
+      change.
+    seed: seed of the random methods.
+    test_ratio: share of rows to hold out, in (0, 1); used by "ratio" only.
+
+  Returns:
+    The divided set.
+
+  Raises:
+    DataError: if an option is unknown or out of range, if the method needs time or marks that the
+      source lacks, or for users with too few rows under `too_few="error"`.
+  """
+  name = interactions.name
+  _check_choice("split", method, SPLIT_METHODS)
+  _check_choice("repeats", repeats, REPEATS)
+  _check_choice("too_few", too_few, TOO_FEW)
+  if not 0.0 < test_ratio < 1.0:
+    raise DataError(f"test_ratio is {test_ratio}, expected a number between 0 and 1")
+  chosen = _resolve(cast(SplitMethod, method), interactions)
+  if chosen == "last_by_time" and interactions.time is None:
+    raise DataError(f"{name}: split 'last_by_time' needs a time on every row, but none is known")
+  if chosen == "given" and interactions.test is None:
+    raise DataError(f"{name}: split 'given' needs rows marked as test by the source, found none")
+
+  order = _order_within_users(interactions, use_time=chosen != "last_by_order")
+  if repeats == "drop":
+    kept = _first_of_pairs(interactions, training_first=chosen == "given")
+    order = order[kept[order]]
+  users = interactions.users[order]
+  lengths = np.bincount(users, minlength=interactions.num_users)
+  held_out = _held_out(chosen, interactions, order, lengths, seed=seed, test_ratio=test_ratio)
+  short = _short_users(chosen, lengths, np.bincount(users[~held_out], minlength=len(lengths)))
+  if short.any() and too_few == "error":
+    user = int(np.argmax(short))
+    raise DataError(
+      f"{name}: {short.sum()} of {len(short)} users have too few rows for split '{chosen}', first "
+      f"user {user} with {lengths[user]}; expected {_WANTED.get(chosen, 'at least 2 rows')} "
+      "(too_few=train_only or drop lets them pass)"
+    )
+  num_users = interactions.num_users
+  if too_few == "train_only" and chosen != "given":
+    held_out &= ~short[users]
+  elif too_few == "drop":
+    stay = ~short
+    if not stay.any():
+      raise DataError(f"{name}: all {num_users} users have too few rows for split '{chosen}'")
+    order, held_out = order[stay[users]], held_out[stay[users]]
+    users = (np.cumsum(stay) - 1)[users[stay[users]]]
+    num_users = int(stay.sum())
+  items = interactions.items[order]
+  return Dataset(
+    name=name,
+    num_users=num_users,
+    num_items=interactions.num_items,
+    train=ItemLists.from_pairs(users[~held_out], items[~held_out], num_users=num_users),
+    test=ItemLists.from_pairs(users[held_out], items[held_out], num_users=num_users),
+  )
+
+
+def _short_users(method: SplitMethod, lengths: IntArray, training: IntArray) -> BoolArray:
+  """True for users with too few rows, given their rows and training rows, `[N]` each."""
+  if method == "given":
+    return training < 1
+  return lengths < (1 if method == "ratio" else 2)
+
+
+def _check_choice(what: str, value: str, known: tuple[str, ...]) -> None:
+  if value not in known:
+    raise DataError(f"{what} {value!r} is unknown, expected one of {' '.join(known)}")
+
+
+def _resolve(method: SplitMethod, interactions: Interactions) -> SplitMethod:
+  if method == "default":
+    method = "last" if interactions.test is None else "given"
+  if method == "last":
+    return "last_by_order" if interactions.time is None else "last_by_time"
+  return method
+
+
+def _order_within_users(interactions: Interactions, *, use_time: bool) -> IntArray:
+  """Rows sorted by user, then time (stably), `[n]`."""
+  if use_time and interactions.time is not None:
+    return np.lexsort((interactions.time, interactions.users))
+  return np.argsort(interactions.users, kind="stable")
+
+
+def _first_of_pairs(interactions: Interactions, *, training_first: bool) -> BoolArray:
+  """True for the first row of every (user, item) pair, `[n]`."""
+  pairs = interactions.users.astype(np.int64) * interactions.num_items + interactions.items
+  candidates = np.arange(len(pairs))
+  if training_first and interactions.test is not None:
+    candidates = np.argsort(interactions.test, kind="stable")
+  _, first = np.unique(pairs[candidates], return_index=True)
+  kept = np.zeros(len(pairs), np.bool_)
+  kept[candidates[first]] = True
+  return kept
+
+
+def _held_out(
+  method: SplitMethod,
+  interactions: Interactions,
+  order: IntArray,
+  lengths: IntArray,
+  *,
+  seed: int,
+  test_ratio: float,
+) -> BoolArray:
+  """True for the rows of `order` that are held out."""
+  if method == "given" and interactions.test is not None:
+    return interactions.test[order]
+  ends = np.cumsum(lengths)
+  starts = ends - lengths
+  held_out = np.zeros(len(order), np.bool_)
+  random = np.random.default_rng(seed)
+  if method == "random":
+    present = lengths > 0
+    held_out[starts[present] + random.integers(0, lengths[present])] = True
+  elif method == "ratio":
+    owners = np.repeat(np.arange(len(lengths)), lengths)
+    shuffled = np.lexsort((random.random(len(order)), owners))
+    place = np.arange(len(order)) - starts[owners]
+    wanted = np.minimum(np.floor(test_ratio * lengths + 0.5), lengths - 1)
+    held_out[shuffled] = place < wanted[owners]
+  else:
+    held_out[ends[lengths > 0] - 1] = True
+  return held_out

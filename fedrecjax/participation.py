@@ -1,0 +1,101 @@
+"""Who takes part when: the rounds of a run, drawn on the host before training, and the capacities they imply."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+Participation = Literal["shuffled", "uniform"]
+
+
+class Rounds(NamedTuple):
+  """The rounds of a run.
+
+  Attributes:
+    clients: client in each place, int32 `[rounds, C]`; `num_clients` (one past the last) where a place is empty.
+    malicious: malicious client (0 = the first malicious one) in each of the A planned places, -1 where empty, int32
+      `[rounds, A]`, in order of the round's places.
+    slot: the place in `clients` of each of those, int32 `[rounds, A]`; 0 where empty.
+    per_epoch: rounds in an epoch.
+  """
+
+  clients: np.ndarray
+  malicious: np.ndarray
+  slot: np.ndarray
+  per_epoch: int
+
+
+def draw_rounds(
+  seed: int, *, num_clients: int, num_benign: int, clients_per_round: int, epochs: int, participation: Participation
+) -> Rounds:
+  """Draws the clients of every round.
+
+  Args:
+    seed: of the run. Each epoch has a stream of its own, so that a longer run begins like a shorter one.
+    num_clients: benign and malicious clients together; malicious clients have the highest numbers.
+    num_benign: benign clients.
+    clients_per_round: C.
+    epochs: number of epochs; one has as many rounds as it takes to visit every client once.
+    participation: "shuffled" visits every client once per epoch, in batches of a new shuffle (the last may be
+      short); "uniform" draws C different clients for each round.
+
+  Returns:
+    The rounds. No round of the run exceeds the capacity A, which is the same for most seeds; see
+    :func:`sample_capacity`.
+  """
+  size = min(clients_per_round, num_clients)
+  per_epoch = -(-num_clients // size)
+  clients = np.full((epochs, per_epoch, size), num_clients, np.int32)
+  for epoch in range(epochs):
+    rng = np.random.default_rng([seed, epoch])
+    if participation == "shuffled":
+      clients[epoch].reshape(-1)[:num_clients] = rng.permutation(num_clients)
+    else:
+      for place in range(per_epoch):
+        clients[epoch, place] = rng.choice(num_clients, size, replace=False)
+  flat = clients.reshape(-1, size)
+  is_malicious = (flat >= num_benign) & (flat < num_clients)
+  counts = is_malicious.sum(axis=1)
+  num_malicious = num_clients - num_benign
+  capacity = _malicious_capacity(int(counts.max(initial=0)), num_clients, num_malicious, size)
+  slot = np.argsort(~is_malicious, axis=1, kind="stable")[:, :capacity].astype(np.int32)
+  slot = np.pad(slot, ((0, 0), (0, capacity - slot.shape[1])))
+  filled = np.arange(capacity) < counts[:, None]
+  malicious = np.where(filled, np.take_along_axis(flat, slot, axis=1) - num_benign, -1).astype(np.int32)
+  return Rounds(flat, malicious, np.where(filled, slot, 0).astype(np.int32), per_epoch)
+
+
+def _malicious_capacity(drawn: int, num_clients: int, num_malicious: int, size: int) -> int:
+  """Places for malicious clients: five standard deviations above the expected round, unless one drawn needs more."""
+  if num_malicious == 0:
+    return 0
+  share = num_malicious / num_clients
+  spread = np.sqrt(size * share * (1 - share) * (num_clients - size) / max(num_clients - 1, 1))
+  likely = min(int(size * share + 5 * spread), num_malicious, size)
+  return _round_up(max(drawn, likely), smallest_step=8)
+
+
+def sample_capacity(rounds: Rounds, lengths: np.ndarray) -> int:
+  """Places planned for the training samples of a round.
+
+  Args:
+    rounds: from :func:`draw_rounds`.
+    lengths: training samples of each client `[num_clients]`.
+
+  Returns:
+    A capacity that no round of the run exceeds. It is the same for most seeds: five standard deviations above the
+    expected round, unless a round drawn needs more, rounded up by at most an eighth. One compiled program then
+    serves a sweep over seeds.
+  """
+  size, total = rounds.clients.shape[1], len(lengths)
+  needed = int(np.append(lengths, 0)[rounds.clients].sum(axis=1).max(initial=1))
+  spread = lengths.std() * np.sqrt(size * (1 - size / total))
+  likely = min(size * lengths.mean() + 5 * spread, np.sort(lengths)[-size:].sum())
+  return _round_up(max(needed, int(likely)), smallest_step=256)
+
+
+def _round_up(needed: int, *, smallest_step: int) -> int:
+  """Rounds up to a multiple of an eighth of the power of two below, at least of `smallest_step`."""
+  step = max(smallest_step, 2 ** max(needed.bit_length() - 4, 0))
+  return -(-needed // step) * step

@@ -1,0 +1,93 @@
+"""The clients of a run: benign users first, then malicious clients, with what each of them trains on (host side)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fedrecjax.config import AttackerConfig, ConfigError
+from fedrecjax.datasets import Dataset, ItemLists
+
+
+class Population(NamedTuple):
+  """Who is who.
+
+  Attributes:
+    users: the benign clients as users of the data set, int64 `[N]`.
+    num_malicious: malicious clients; they follow the benign ones.
+    targets: items that the attack promotes, int32 `[T]`.
+  """
+
+  users: np.ndarray
+  num_malicious: int
+  targets: np.ndarray
+
+  @property
+  def num_benign(self) -> int:
+    """Number of benign clients N."""
+    return len(self.users)
+
+  @property
+  def num_clients(self) -> int:
+    """Number of all clients."""
+    return len(self.users) + self.num_malicious
+
+
+def choose_targets(dataset: Dataset, config: AttackerConfig, rng: np.random.Generator) -> np.ndarray:
+  """The targets, int32 `[T]`.
+
+  Raises:
+    ConfigError: if there are fewer items than targets, or a given item does not exist.
+  """
+  if config.targets == "given":
+    for item in config.target_items:
+      if not 0 <= item < dataset.num_items:
+        raise ConfigError(f"attacker.target_items: item {item} does not exist; {dataset.name} has items 0 to"
+                          f" {dataset.num_items - 1}")
+    return np.array(config.target_items, np.int32)
+  if config.num_targets > dataset.num_items:
+    raise ConfigError(f"attacker.num_targets must be at most the {dataset.num_items} items of {dataset.name},"
+                      f" got {config.num_targets}")
+  shuffled = rng.permutation(dataset.num_items)
+  if config.targets == "least_popular":
+    shuffled = shuffled[np.argsort(dataset.popularity[shuffled], kind="stable")]
+  return shuffled[: config.num_targets].astype(np.int32)
+
+
+def make_population(dataset: Dataset, config: AttackerConfig, seed: int) -> Population:
+  """Draws targets and malicious clients.
+
+  Args:
+    dataset: training and held-out items.
+    config: how many malicious clients and which targets.
+    seed: of the run.
+
+  Raises:
+    ConfigError: as :func:`choose_targets`, or if no benign user remains.
+  """
+  rng = np.random.default_rng([seed, 0])
+  targets = choose_targets(dataset, config, rng)
+  # A product just under an integer counts as that integer: 0.29 * 100 users are 29.
+  count = int(config.malicious_ratio * dataset.num_users + 1e-9)
+  users = np.arange(dataset.num_users)
+  if config.membership == "converted":
+    users = np.sort(rng.permutation(users)[count:])
+  if len(users) == 0:
+    raise ConfigError("attacker.malicious_ratio leaves no benign user")
+  return Population(users, count, targets)
+
+
+def training_lists(dataset: Dataset, population: Population, profiles: list[np.ndarray] | None) -> ItemLists:
+  """What each client trains on: benign users their items, malicious clients their profiles or nothing.
+
+  Raises:
+    ConfigError: if a client holds every item, so that no negative can be drawn for it.
+  """
+  malicious = profiles if profiles is not None else [np.zeros(0, np.int32)] * population.num_malicious
+  lists = [dataset.train.of(user) for user in population.users] + list(malicious)
+  for client, items in enumerate(lists):
+    if len(items) >= dataset.num_items and len(np.unique(items)) == dataset.num_items:
+      raise ConfigError(f"{dataset.name}: client {client} has interacted with all {dataset.num_items} items, so no"
+                        " negative can be drawn for it")
+  return ItemLists.from_lists(lists)

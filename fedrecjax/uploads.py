@@ -1,0 +1,124 @@
+"""Uploads of a round as sparse item rows: laying them out, merging repeats, clipping and noise."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from fedrecjax.types import ClientUpdates
+
+
+class Ragged(NamedTuple):
+  """Lists of different lengths laid one after another into a fixed number of places P.
+
+  Attributes:
+    segment: list that the place belongs to, int32 `[P]`; the last list where the place is unused.
+    offset: position within that list, int32 `[P]`.
+    valid: whether the place is used, bool `[P]`.
+  """
+
+  segment: jax.Array
+  offset: jax.Array
+  valid: jax.Array
+
+
+def ragged(lengths: jax.Array, capacity: int) -> Ragged:
+  """Lays out lists of the given lengths `[C]`, which must not add up to more than `capacity`.
+
+  >>> ragged(jnp.array([2, 0, 1]), 4).segment.tolist()
+  [0, 0, 2, 2]
+  """
+  ends = jnp.cumsum(lengths)
+  place = jnp.arange(capacity, dtype=jnp.int32)
+  segment = jnp.searchsorted(ends, place, side="right").astype(jnp.int32)
+  valid = segment < lengths.shape[0]
+  segment = jnp.minimum(segment, lengths.shape[0] - 1)
+  return Ragged(segment, place - (ends - lengths)[segment].astype(jnp.int32), valid)
+
+
+def no_uploads(dim: int) -> ClientUpdates:
+  """Uploads without a single place."""
+  return ClientUpdates(jnp.zeros(0, jnp.int32), jnp.zeros(0, jnp.int32), jnp.zeros((0, dim)))
+
+
+def item_rows(slot: jax.Array, active: jax.Array, items: jax.Array, rows: jax.Array, num_items: int) -> ClientUpdates:
+  """Uploads of A clients that each send the rows of K items.
+
+  Args:
+    slot: the clients' places in the round, int32 `[A]`.
+    active: which of them send anything, bool `[A]`.
+    items: the same items for all `[K]`, or each client's own `[A, K]`.
+    rows: gradients `[A, K, d]`.
+    num_items: M.
+
+  Returns:
+    Uploads with A * K places.
+  """
+  capacity = rows.shape[0] * rows.shape[1]
+  items = jnp.where(active[:, None], jnp.broadcast_to(items, rows.shape[:2]), num_items)
+  client = jnp.broadcast_to(slot[:, None], rows.shape[:2])
+  return ClientUpdates(
+    client.reshape(capacity).astype(jnp.int32), items.reshape(capacity), rows.reshape(capacity, rows.shape[2])
+  )
+
+
+def concatenate(first: ClientUpdates, second: ClientUpdates) -> ClientUpdates:
+  """Uploads of two groups of clients as one."""
+  return ClientUpdates(*(jnp.concatenate(parts) for parts in zip(first, second, strict=True)))
+
+
+def keep_clients(uploads: ClientUpdates, kept: jax.Array, num_items: int) -> ClientUpdates:
+  """Marks the places of other clients as unused; `kept` is bool `[C]` by the client's place in the round."""
+  return uploads._replace(item=jnp.where(kept[uploads.client], uploads.item, num_items))
+
+
+def _order_by_item(item: jax.Array, num_items: int) -> tuple[jax.Array, jax.Array]:
+  """Items in ascending order and the places they come from; equal items keep their order."""
+  capacity = item.shape[0]
+  place_bits = max(capacity - 1, 1).bit_length()
+  if num_items.bit_length() + place_bits <= 32:
+    # One sort of packed integers: on a CPU a sort of two operands takes six times as long.
+    place = jnp.arange(capacity, dtype=jnp.uint32)
+    packed = lax.sort((item.astype(jnp.uint32) << place_bits) | place)
+    return (packed >> place_bits).astype(jnp.int32), (packed & ((1 << place_bits) - 1)).astype(jnp.int32)
+  ordered, place = lax.sort((item, jnp.arange(capacity, dtype=jnp.int32)), num_keys=1, is_stable=True)
+  return ordered, place
+
+
+def merge_rows(uploads: ClientUpdates, num_items: int) -> ClientUpdates:
+  """One row per client and item, in order of items; unused places come last.
+
+  Args:
+    uploads: with the places of one client following one another.
+    num_items: M.
+
+  Returns:
+    Uploads of the same capacity in which the rows of one client for one item are added up.
+  """
+  capacity = uploads.item.shape[0]
+  if capacity == 0:
+    return uploads
+  item, place = _order_by_item(uploads.item, num_items)
+  client = uploads.client[place]
+  used = item < num_items
+  is_first = jnp.ones(capacity, bool).at[1:].set((item[1:] != item[:-1]) | (client[1:] != client[:-1])) & used
+  destination = jnp.where(used, jnp.cumsum(is_first) - 1, capacity)
+  return ClientUpdates(
+    client=jnp.zeros_like(client).at[destination].set(client, mode="drop"),
+    item=jnp.full_like(item, num_items).at[destination].set(item, mode="drop"),
+    row=jnp.zeros_like(uploads.row).at[destination].add(uploads.row[place], mode="drop"),
+  )
+
+
+def row_norms(row: jax.Array) -> jax.Array:
+  """L2 norm of each row, `[E, d] -> [E]`."""
+  return jnp.sqrt(jnp.sum(row * row, axis=-1))
+
+
+def clip_rows(row: jax.Array, max_norm: jax.Array | float) -> jax.Array:
+  """Scales rows `[E, d]` down to an L2 norm of at most `max_norm`; shorter rows are untouched."""
+  norm = row_norms(row)
+  return row * jnp.where(norm > max_norm, max_norm / jnp.maximum(norm, max_norm), 1.0)[:, None]

@@ -1,0 +1,38 @@
+"""Packaging; everything else about the project's tools is in pyproject.toml."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "fedrecjax" / "version.py").read_text()).group(1)
+
+PLOTS = ["matplotlib>=3.8"]
+
+setup(
+  name="fedrecjax",
+  version=VERSION,
+  description="A laboratory for poisoning attacks on federated recommenders and defences against them, in JAX",
+  long_description=(ROOT / "README.md").read_text(),
+  long_description_content_type="text/markdown",
+  license="Apache-2.0",
+  python_requires=">=3.11",
+  packages=find_packages(include=["fedrecjax*", "experiments*"]),
+  package_data={"fedrecjax": ["py.typed"]},
+  install_requires=[
+    "absl-py>=2.0",
+    "jax>=0.10,<0.13",
+    "numpy>=1.26",
+    "polars>=1.0",
+    "pooch>=1.8",
+    "rich>=13.0",
+  ],
+  extras_require={
+    "plots": PLOTS,
+    "slurm": ["submitit>=1.5"],
+    "ray": ["ray>=2.30"],
+    "docs": ["mkdocs>=1.6"],
+    "test": ["mypy>=1.11", "pytest>=8.0", "ruff>=0.6", *PLOTS],
+  },
+)

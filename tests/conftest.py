@@ -1,0 +1,59 @@
+"""What all tests share: a cache of compiled programs, and a small data set with the awkward users
+in it.
+"""
+
+import os
+import pathlib
+
+# LLVM's optimiser takes half of the compile time and is not what is tested; XLA_FLAGS= leaves it
+# on. Read when jax is first used, hence before it is imported.
+os.environ.setdefault(
+  "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+
+import jax
+import numpy as np
+import pytest
+
+from fedrecjax.datasets import Dataset, ItemLists
+
+# Nine tenths of the tests' time is compilation by XLA, of programs that change only with the code.
+# The cache is keyed by the program and XLA's version, so that it can be stale for nobody; it is the
+# user's, because a folder inside the checkout would travel with it.
+_CACHE = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(_CACHE) / "fedrecjax-tests"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _small_dataset() -> Dataset:
+  """Twelve users, thirty items; users 0 to 4 are the awkward ones, the others are drawn."""
+  random = np.random.default_rng(7)
+  train = [
+    [3],  # a single training item
+    [5, 9, 5, 5, 2],  # repeated positives
+    [1, 4, 8],  # no held-out item
+    [7, 7],  # nothing but a repeated positive
+    [0, 10, 20, 6, 11],  # two held-out items, one of them a training item too
+  ]
+  test: list[list[int]] = [[12], [3], [], [0], [10, 13]]
+  for length in (2, 4, 6, 9, 12, 15, 18):
+    drawn = random.choice(30, length + 1, replace=False).tolist()
+    train.append(drawn[:-1])
+    test.append(drawn[-1:])
+  return Dataset("small", 12, 30, ItemLists.from_lists(train), ItemLists.from_lists(test))
+
+
+@pytest.fixture(scope="session")
+def small() -> Dataset:
+  """See :func:`_small_dataset`."""
+  return _small_dataset()
+
+
+@pytest.fixture(scope="session")
+def real_data() -> pathlib.Path:
+  """The folder with real data sets; tests that need it are skipped where it is not set."""
+  folder = os.environ.get("FEDRECJAX_DATA")
+  if not folder:
+    pytest.skip("set FEDRECJAX_DATA to a folder with real data sets to run this test")
+  return pathlib.Path(folder)

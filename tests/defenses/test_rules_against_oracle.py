@@ -1,0 +1,193 @@
+"""Every aggregation rule on many random rounds, against the oracle.
+
+Rows are small integers times 1/8: sums, distances and medians are then exact in float32, ties are
+many, and the one division of a mean is all that rounds. Shapes are fixed, so that one program
+serves all rounds of a rule.
+"""
+
+import functools
+import itertools
+import math
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fedrecjax import defenses
+from fedrecjax.types import ClientUpdates, DefenseView, Public
+from fedrecjax.uploads import merge_rows
+from tests.oracles import aggregation
+
+M, C, D, CAPACITY = 14, 150, 2, 1100
+ROUNDS = 12  # for each variant
+SIZES = [0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 33, 64, 150]
+
+
+@jax.jit
+def aggregated(stages, uploads, clients, federation):
+  """The dense update of all items that a defence's stages make of uploads."""
+  filter_uploads, aggregate, init = stages
+  uploads = merge_rows(uploads, M)
+  view = DefenseView(
+    Public(jnp.zeros((M, D)), ()),
+    jnp.int32(0),
+    num_items=M,
+    num_clients=C,
+    clients=clients,
+    federation=federation,
+  )
+  state = init(jax.random.key(0), None)
+  if filter_uploads is not None:
+    uploads, state = filter_uploads(state, uploads, view)
+  rows, _ = aggregate(state, uploads, view)
+  return jnp.zeros((M, D)).at[rows.item].add(rows.row, mode="drop")
+
+
+@functools.cache
+def random_round(seed):
+  """Uploads with groups of very different sizes, a tenth of the rows in two parts, and unused
+  places.
+  """
+  random = np.random.default_rng(seed)
+  entries = []
+  room = CAPACITY - 100
+  for item in random.permutation(M):
+    size = min(int(random.choice(SIZES)), room * 10 // 11)
+    clients = random.choice(C, size, replace=False)
+    for client in clients:
+      row = random.integers(-3, 4, D) / 8 * (1 if random.random() < 0.8 else 100)
+      entries.append((client, item, row))
+      if random.random() < 0.1:
+        entries.append((client, item, random.integers(-3, 4, D) / 8))
+    room = CAPACITY - 100 - len(entries)
+    if room < 20:
+      break
+  entries.sort(key=lambda entry: entry[0])
+  client, item = np.zeros(CAPACITY, np.int32), np.full(CAPACITY, M, np.int32)
+  row = np.full((CAPACITY, D), 7.5, np.float32)
+  # Unused places anywhere; the places of one client still follow one another.
+  places = np.sort(random.choice(CAPACITY, len(entries), replace=False))
+  for place, (one, two, three) in zip(places, entries, strict=True):
+    client[place], item[place], row[place] = one, two, three
+  merged = {}
+  for one, two, three in entries:
+    merged[two, one] = merged.get((two, one), 0.0) + three
+  grouped = aggregation.group_by_item([(one, two, three) for (two, one), three in merged.items()])
+  rows = {item: np.array([one for _, one in group]) for item, group in grouped.items()}
+  return ClientUpdates(*map(jnp.asarray, (client, item, row))), rows
+
+
+def assert_matches(defense, rule, seeds=range(ROUNDS), clients=C, federation=1000):
+  stages = (defense.filter, defense.aggregate, defense.init)
+  for seed in seeds:
+    uploads, rows = random_round(seed)
+    found = aggregated(stages, uploads, jnp.int32(clients), jnp.int32(federation))
+    expected = np.zeros((M, D))
+    for item, group in rows.items():
+      expected[item] = rule(group)
+    np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-6, err_msg=f"round {seed}")
+
+
+def test_random_rounds_hold_the_sizes_that_matter():
+  sizes = np.concatenate(
+    [[len(rows) for rows in random_round(seed)[1].values()] for seed in range(ROUNDS)]
+  )
+  assert {1, 2, 3, 4, 5, 150} <= set(sizes.tolist())
+
+
+def bounded(rule, max_norm):
+  return lambda rows: rule(np.array([aggregation.norm_bound(row, max_norm) for row in rows]))
+
+
+PLAIN = {
+  "none": (defenses.none(), aggregation.sum_),
+  "none mean": (defenses.none(scale="mean"), aggregation.mean),
+  "median": (defenses.median(), lambda rows: aggregation.median(rows, scale="sum")),
+  "median mean": (defenses.median(scale="mean"), aggregation.median),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_sum_mean_and_median(name):
+  defense, rule = PLAIN[name]
+  assert_matches(defense, rule, seeds=range(40))
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_norm_bound_before_a_rule(name):
+  defense, rule = PLAIN[name]
+  # The bound scales about half of the rows, and 1/8 is exact.
+  assert_matches(defenses.chain(defenses.norm_bound(max_norm=0.3), defense), bounded(rule, 0.3))
+
+
+def test_a_filter_after_the_rule_in_a_chain_still_comes_first():
+  rule = bounded(lambda rows: aggregation.median(rows, scale="sum"), 0.3)
+  assert_matches(defenses.chain(defenses.median(), defenses.norm_bound(max_norm=0.3)), rule)
+
+
+def test_filters_of_a_chain_run_one_after_another():
+  chain = defenses.chain(
+    defenses.norm_bound(max_norm=0.3),
+    defenses.chain(defenses.norm_bound(max_norm=0.2), defenses.median()),
+  )
+  rule = bounded(lambda rows: aggregation.median(rows, scale="sum"), 0.2)
+  assert_matches(chain, rule, seeds=range(3))
+
+
+# f, clients of the round, clients of the federation -> f of an item with n rows, by exact
+# arithmetic.
+def trimmed_by(f_rule, f, clients, federation):
+  share = Fraction(str(f))
+  base = {"per_round": clients, "global": federation, "number": 1}
+
+  def of_count(count):
+    if f_rule == "ratio_of_count":
+      return aggregation.trim_count(count, f_rule, f)
+    return aggregation.trim_count(count, f_rule, math.floor(share * base[f_rule]))
+
+  return of_count
+
+
+SHARES = {
+  "ratio_of_count": (0.0, 0.05, 0.25, 0.29, 0.45),
+  "per_round": (0.01, 0.05, 0.49),
+  "global": (0.001, 0.004, 0.049),
+  "number": (0.0, 1.0, 2.9, 40.0),
+}
+
+
+# Every combination costs two seconds of compilation; scale and fallback, which do not meet, vary
+# together.
+@pytest.mark.parametrize(("too_few", "scale"), [("median", "sum"), ("zero", "mean")])
+@pytest.mark.parametrize(
+  ("reading", "f_rule"), list(itertools.product(("extremes", "around_median"), SHARES))
+)
+def test_trimmed_mean(reading, f_rule, too_few, scale):
+  for number, f in enumerate(SHARES[f_rule]):
+    defense = defenses.trimmed_mean(
+      reading=reading, f_rule=f_rule, f=f, too_few=too_few, scale=scale
+    )
+    of_count = trimmed_by(f_rule, f, 149, 1000)
+    assert_matches(
+      defense,
+      lambda rows, of_count=of_count: aggregation.trimmed_mean(
+        rows, of_count(len(rows)), reading, scale=scale, too_few=too_few
+      ),
+      seeds=range(2 * number, 2 * number + 2),
+      clients=149,
+    )
+
+
+def test_norm_bound_before_trimmed_mean():
+  chain = defenses.chain(defenses.norm_bound(max_norm=0.3), defenses.trimmed_mean(f=0.2))
+  assert_matches(
+    chain,
+    bounded(
+      lambda rows: aggregation.trimmed_mean(
+        rows, aggregation.trim_count(len(rows), "ratio_of_count", 0.2), "extremes", scale="sum"
+      ),
+      0.3,
+    ),
+  )

@@ -1,0 +1,132 @@
+"""From settings to cells."""
+
+import itertools
+
+import pytest
+
+from experiments.errors import UsageError
+from experiments.grid import (
+  Shard,
+  axis_values,
+  cell_name,
+  expand,
+  field_values,
+  in_order_of_structure,
+  parse_shard,
+  varying_fields,
+)
+from experiments.recipes import RECIPES
+from fedrecjax.config import ConfigError, from_flat
+
+
+def test_axes_make_a_product():
+  cells = expand([{}], {"attack": "none,random", "defense": "none,norm_bound+median", "seed": "0-2"})
+  found = {(cell.flat["attack"], cell.flat["defense"], cell.flat["seed"]) for cell in cells}
+  assert len(cells) == len(found) == 12
+  assert ("random", "norm_bound+median", 2) in found
+  assert all(cell.hash == from_flat(cell.flat).hash() for cell in cells)
+
+
+def test_a_field_multiplies_only_the_cells_that_have_it():
+  cells = expand([{}], {"attack": "none,pieck_uea", "pieck_uea.num_popular": "10,50", "train.epochs": "1,2"})
+  assert [cell.flat["attack"] for cell in cells].count("none") == 2
+  assert [cell.flat["attack"] for cell in cells].count("pieck_uea") == 4
+
+
+def test_cells_that_come_out_the_same_are_merged():
+  cells = expand([{}], {"attack": "none,random", "attacker.malicious_ratio": "0.05,0.1"})
+  assert sorted(cell.flat["attack"] for cell in cells) == ["none", "random", "random"]
+  assert len(expand([{}, {}], {"seed": "1,1"})) == 1
+
+
+def test_tuples_and_optional_fields():
+  cells = expand([{}], {"eval.ks": "5+10,20", "train.row_clip": "none,0.5"})
+  assert [(cell.config.eval.ks, cell.config.train.row_clip) for cell in cells] == [
+    ((5, 10), None), ((5, 10), 0.5), ((20,), None), ((20,), 0.5)]
+
+
+@pytest.mark.parametrize("overrides", [
+  {"pieck_uea.num_popular": "10"},
+  {"attack": "pieck_ipe", "pieck_uea.num_popular": "10"},
+  {"median.scale": "mean"},
+])
+def test_a_flag_that_concerns_no_cell_is_an_error(overrides):
+  with pytest.raises(UsageError, match="takes part in no cell"):
+    expand([{}], overrides)
+
+
+def test_overrides_of_a_recipe_may_leave_its_own_fields_without_cell():
+  published = RECIPES["pieck_table3_published"].settings
+  cells = expand(published, {"attack": "none", "seed": "7", "train.epochs": "3"})
+  assert [(cell.config.seed, cell.config.train.epochs) for cell in cells] == [(7, 3)]
+
+
+@pytest.mark.parametrize(("overrides", "message"), [
+  ({"train.epochs": "ten"}, "--train.epochs must be an integer"),
+  ({"train.epochs": "1,,2"}, "--train.epochs must be an integer"),
+  ({"train.epochs": "0"}, "train.epochs must be positive"),
+  ({"train.learning_rate": "inf"}, "--train.learning_rate must be a finite number"),
+  ({"train.loss": "hinge"}, "--train.loss must be one of bce, bpr"),
+  ({"mf.dim": "-1"}, "mf.dim must be positive"),
+  ({"attack": "unheard"}, "--attack must be a comma list of"),
+  ({"defense": "median+"}, "--defense must be a comma list of"),
+  ({"defense": "median+trimmed_mean"}, "--defense=median.trimmed_mean"),
+  ({"attack": ""}, "--attack must be a comma list without empty places"),
+  ({"seed": "3-1"}, "--seed must be"),
+  ({"seed": "-1"}, "--seed must be"),
+  ({"seed": "4294967296"}, "seed must be"),
+])
+def test_impossible_values_name_the_flag(overrides, message):
+  with pytest.raises((UsageError, ConfigError), match=message) as caught:
+    expand([{}], overrides)
+  assert "\n" not in str(caught.value)
+
+
+def test_neighbours_share_programs():
+  settings = {"attack": "none,random", "train.learning_rate": "0.1,1", "train.epochs": "1,2", "seed": "0-1"}
+  cells = expand([settings], {})
+  structures = [(cell.flat["attack"], cell.flat["train.epochs"]) for cell in cells]
+  changes = sum(one != other for one, other in itertools.pairwise(structures))
+  assert changes == len(set(structures)) - 1
+  assert {cell.hash for cell in in_order_of_structure(cells[::-1])} == {cell.hash for cell in cells}
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 16])
+def test_shards_cover_all_cells_once(count):
+  cells = expand([{}], {"seed": "0-10"})
+  parts = [Shard(index, count).of(cells) for index in range(count)]
+  assert sorted(cell.hash for part in parts for cell in part) == sorted(cell.hash for cell in cells)
+  assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize("text", ["1", "1/1", "-1/2", "a/b", "0/0", "1/", "/2", "0.5/2"])
+def test_bad_shards(text):
+  with pytest.raises(UsageError, match="--shard must be i/n"):
+    parse_shard(text)
+
+
+def test_axis_and_field_values():
+  assert axis_values("seed", "0-2, 9") == [0, 1, 2, 9]
+  assert field_values("attacker.target_items", "") == [()]
+  with pytest.raises(UsageError, match=r"no flag --train\.unheard"):
+    field_values("train.unheard", "1")
+
+
+def test_names_tell_cells_apart():
+  cells = expand([{}], {"attack": "none,random", "attacker.num_targets": "1,2", "random.max_rows": "5,6"})
+  varying = varying_fields(cells)
+  assert varying == ["attack", "attacker.num_targets", "random.max_rows"]
+  names = [cell_name(cell, varying) for cell in cells]
+  assert len(set(names)) == len(names)
+  assert "synthetic mf random none seed=0 attacker.num_targets=2 random.max_rows=6" in names
+
+
+def test_recipes_are_grids_whose_figures_belong_to_rows():
+  for name, recipe in RECIPES.items():
+    cells = expand(recipe.settings, {})
+    assert cells, name
+    for figure in recipe.figures:
+      assert any(all(cell.flat[field] == value for field, value in figure.where.items()) for cell in cells)
+      assert all(0 <= value <= 1 for value in figure.values.values())
+      assert set(figure.values) <= set(recipe.metrics)
+  assert len(expand(RECIPES["pieck_table3"].settings, {})) == 20

@@ -1,0 +1,197 @@
+"""One table of every attack and every defence, and the properties that all of them have."""
+
+import dataclasses
+import math
+import typing
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fedrecjax import attacks, defenses
+from fedrecjax.config import (
+  REGISTRIES,
+  AttackerConfig,
+  ConfigError,
+  MethodConfig,
+  TrainConfig,
+  from_flat,
+  owner_of,
+)
+from tests.lockstep import make_run, round_input, step
+
+# Hyperparameters small enough for the small data set (30 items); the defaults are those of real
+# sets.
+ATTACKS = {
+  "none": {},
+  "random": {"max_rows": 12},
+  "bandwagon": {"max_rows": 12, "popular_share": 0.4},
+  "popular": {"max_rows": 12},
+  "explicit_boosting": {},
+  "pieck_ipe": {"num_popular": 5, "mining_differences": 1},
+  "pieck_uea": {"num_popular": 5, "mining_differences": 1},
+}
+DEFENSES = {
+  "none": {},
+  "norm_bound": {"max_norm": 0.1},
+  "median": {},
+  "trimmed_mean": {"f": 0.25},
+}
+METHODS = [("attack", name) for name in ATTACKS] + [("defense", name) for name in DEFENSES]
+SETTINGS = {
+  "added": {},
+  "converted, three targets": {"membership": "converted", "num_targets": 3},
+  "one client per round": {"clients_per_round": 1},
+  "everybody in one round": {"clients_per_round": 100},
+  "nobody malicious": {"malicious_ratio": 0.05},
+}
+
+
+def test_the_table_is_complete():
+  assert set(ATTACKS) == set(attacks.ATTACKS.names())
+  assert set(DEFENSES) == set(defenses.DEFENSES.names())
+
+
+def run_of(small, kind, name, **changes):
+  """A run with one method: defences meet explicit boosting, attacks meet plain sums."""
+  if kind == "attack":
+    attack, defense = attacks.ATTACKS[name].constructor(**ATTACKS[name]), defenses.none()
+  else:
+    attack, defense = (
+      attacks.explicit_boosting(),
+      defenses.DEFENSES[name].constructor(**DEFENSES[name]),
+    )
+  attacker = AttackerConfig(
+    **(
+      {"malicious_ratio": 0.25}
+      | {
+        field: changes.pop(field)
+        for field in ("membership", "num_targets", "malicious_ratio")
+        if field in changes
+      }
+    )
+  )
+  train = TrainConfig(**({"epochs": 2, "clients_per_round": 6, "learning_rate": 0.5} | changes))
+  return make_run(small, attack=attack, defense=defense, attacker=attacker, train=train)
+
+
+def trained(run, change_input=None, structure=None):
+  """Every array that lives between rounds, after the run's rounds."""
+  state = run.state
+  for number in range(len(run.rounds.clients)):
+    inputs = round_input(run, number)
+    inputs = inputs if change_input is None else change_input(inputs, number)
+    state, (loss, _) = step(
+      structure or run.structure, run.parts, run.data, run.numbers, run.keys, state, inputs
+    )
+    assert math.isfinite(float(loss))
+  return state
+
+
+def assert_close(first, second):
+  for one, two in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
+    np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize(("kind", "name"), METHODS)
+def test_rounds_stay_finite_and_move_the_model(small, kind, name, setting):
+  run = run_of(small, kind, name, **SETTINGS[setting])
+  nobody = setting == "nobody malicious" or (kind, name) == ("attack", "none")
+  assert (run.population.num_malicious == 0) == nobody
+  after = trained(run)
+  for leaf in (after.private, after.server.public.items):
+    assert np.isfinite(leaf).all()
+  assert (np.asarray(after.server.public.items) != np.asarray(run.state.server.public.items)).any()
+  if setting == "nobody malicious" and kind == "attack":
+    honest = trained(run_of(small, "attack", "none", malicious_ratio=0.0))
+    assert_close(after.server.public, honest.server.public)
+
+
+def permuted(inputs, number):
+  """The same clients in other places; empty places move too."""
+  random = np.random.default_rng(number)
+  order = random.permutation(len(inputs.clients))
+  place = np.argsort(order)
+  among = random.permutation(len(inputs.malicious))
+  malicious = np.asarray(inputs.malicious)[among]
+  slot = np.where(malicious >= 0, place[np.asarray(inputs.slot)[among]], 0)
+  return inputs._replace(
+    clients=inputs.clients[order],
+    malicious=jnp.asarray(malicious),
+    slot=jnp.asarray(slot, jnp.int32),
+  )
+
+
+@pytest.mark.parametrize(("kind", "name"), METHODS)
+def test_order_of_clients_does_not_matter(small, kind, name):
+  run = run_of(small, kind, name)
+  assert_close(trained(run), trained(run, permuted))
+
+
+def padded(inputs, number):
+  """Five more empty places for clients, eight more for malicious ones."""
+  clients = jnp.concatenate([inputs.clients, jnp.full(5, 10**6, jnp.int32)])
+  return inputs._replace(
+    clients=clients,
+    malicious=jnp.pad(inputs.malicious, (0, 8), constant_values=-1),
+    slot=jnp.pad(inputs.slot, (0, 8)),
+  )
+
+
+@pytest.mark.parametrize(("kind", "name"), METHODS)
+def test_padding_does_not_matter(small, kind, name):
+  run = run_of(small, kind, name)
+
+  def with_padding(inputs, number):
+    inputs = padded(inputs, number)
+    return inputs._replace(clients=jnp.minimum(inputs.clients, run.structure.num_clients))
+
+  wider = run.structure._replace(capacity=run.structure.capacity + 77)
+  assert_close(trained(run), trained(run, with_padding, wider))
+
+
+@pytest.mark.parametrize(("kind", "name"), [("model", "mf"), *METHODS])
+def test_defaults_build_and_survive_json(kind, name):
+  method = REGISTRIES[kind][name]
+  config = MethodConfig(kind, name, method.config())
+  assert config.build() is not None
+  flat = from_flat({kind: name}).flat()
+  assert from_flat(flat) == from_flat({kind: name})
+  assert from_flat(flat).hash() == from_flat({kind: name}).hash()
+
+
+def impossible_values(kind, name):
+  """(field, value) for every field: numbers out of every range, and names of nothing."""
+  for field in dataclasses.fields(REGISTRIES[kind][name].config):
+    hint = typing.get_type_hints(REGISTRIES[kind][name].config)[field.name]
+    if typing.get_origin(hint) is typing.Literal:
+      yield field.name, "no such rule"
+    elif hint in (int, float):
+      yield field.name, float("nan") if hint is float else -1
+
+
+IMPOSSIBLE = [
+  (kind, name, field, value)
+  for kind, name in [("model", "mf"), *METHODS]
+  for field, value in impossible_values(kind, name)
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "field", "value"), IMPOSSIBLE, ids=lambda one: str(one))
+def test_impossible_values_name_the_field(kind, name, field, value):
+  with pytest.raises(ValueError, match=field) as caught:
+    from_flat({kind: name, f"{owner_of(kind, name)}.{field}": value})
+    REGISTRIES[kind][name].constructor(**{field: value})
+  assert isinstance(caught.value, (ConfigError, ValueError))
+
+
+@pytest.mark.parametrize(("kind", "name"), [("model", "mf"), *METHODS])
+def test_numbers_are_leaves_and_the_rest_is_structure(kind, name):
+  constructor = REGISTRIES[kind][name].constructor
+  hints = typing.get_type_hints(REGISTRIES[kind][name].config)
+  floats = [field for field, hint in hints.items() if hint is float]
+  for function in constructor():
+    if callable(function):
+      assert len(jax.tree.leaves(function)) == len(floats)
