@@ -23,12 +23,12 @@ from absl import app, flags, logging
 from rich.console import Console
 from rich.table import Table
 
-from experiments.rivals import NumpyRun, client_by_client, median_rule, vectorised
+from experiments.rivals import RULES, NumpyRun, client_by_client, vectorised
 from fedrecjax.config import from_flat
 from fedrecjax.datasets import load
 from fedrecjax.defenses import chain
 from fedrecjax.evaluation import jitted_evaluation
-from fedrecjax.runner import Run, plan, round_inputs
+from fedrecjax.planning import Run, plan, round_inputs
 from fedrecjax.simulation import RoundInput, jitted_rounds
 from fedrecjax.types import SimulationState
 
@@ -152,7 +152,7 @@ def measure(name: str, data_dir: str | None, repeats: int) -> dict[str, float | 
   result["eval_ms"], result["eval_cpu_ms"] = timed(lambda: jax.block_until_ready(evaluation(*arguments)), repeats)
   result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
   rounds = run.rounds.clients[: run.rounds.per_epoch]
-  rule = median_rule if defense != "none" else None
+  rule = RULES[defense]
   loop_ms, _ = timed(lambda: client_by_client(before, rounds, rule), 1)
   if loop_ms < 1e3 * LOOP_REPEATS_BELOW_S:
     loop_ms, _ = timed(lambda: client_by_client(before, rounds, rule), repeats)

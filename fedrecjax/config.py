@@ -48,8 +48,7 @@ class DataConfig:
     repeats: interactions that occur several times: "keep" or "drop" all but the first.
     too_few: users with too few items to hold one out: "error", "train_only" (keep, without evaluating them) or
       "drop".
-    seed: seed of splits that draw, and of the synthetic set. It is apart from the run's seed, so that several
-      seeds share one split.
+    seed: seed of splits that draw. It is apart from the run's seed, so that several seeds share one split.
   """
 
   split: Literal["default", "last", "last_by_time", "last_by_order", "random", "ratio", "given"] = "default"

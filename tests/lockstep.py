@@ -10,7 +10,7 @@ import numpy as np
 from fedrecjax import attacks, defenses, models
 from fedrecjax.config import AttackerConfig, EvalConfig, TrainConfig
 from fedrecjax.datasets import Dataset
-from fedrecjax.runner import Run, plan
+from fedrecjax.planning import Run, plan
 from fedrecjax.sampling import draw_negatives
 from fedrecjax.simulation import RoundInput, train_round
 from fedrecjax.types import AttackView, SimulationState
