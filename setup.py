@@ -9,6 +9,7 @@ ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "fedrecjax" / "version.py").read_text()).group(1)
 
 PLOTS = ["matplotlib>=3.8"]
+SLURM = ["submitit>=1.5"]
 
 setup(
   name="fedrecjax",
@@ -30,9 +31,9 @@ setup(
   ],
   extras_require={
     "plots": PLOTS,
-    "slurm": ["submitit>=1.5"],
+    "slurm": SLURM,
     "ray": ["ray>=2.30"],
     "docs": ["mkdocs>=1.6"],
-    "test": ["mypy>=1.11", "pytest>=8.0", "ruff>=0.6", *PLOTS],
+    "test": ["mypy>=1.11", "pytest>=8.0", "ruff>=0.6", *SLURM, *PLOTS],
   },
 )
