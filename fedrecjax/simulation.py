@@ -22,10 +22,12 @@ from fedrecjax.types import (
   AttackView,
   ClientUpdates,
   DefenseView,
+  ItemRows,
   Loss,
   Model,
   ServerState,
   SimulationState,
+  State,
 )
 from fedrecjax.uploads import concatenate, keep_clients, merge_rows, no_uploads, ragged
 
@@ -214,6 +216,74 @@ def train_clients(
   )
 
 
+def attack(
+  structure: Structure,
+  parts: Parts,
+  data: RunData,
+  numbers: Numbers,
+  keys: Keys,
+  state: SimulationState,
+  inputs: RoundInput,
+  own: ClientUpdates,
+  benign: ClientUpdates,
+) -> tuple[ClientUpdates, State]:
+  """What the malicious clients of a round upload, and the attack's next state.
+
+  Args:
+    structure: static.
+    parts: functions of the methods.
+    data: of the run.
+    numbers: step sizes.
+    keys: of the run.
+    state: before the round.
+    inputs: the round's clients.
+    own: what the malicious clients would upload if they behaved.
+    benign: uploads of all others; shown only to an attack that has been granted them.
+  """
+  active = inputs.malicious >= 0
+  view = AttackView(
+    public=state.server.public,
+    round=inputs.number,
+    client=jnp.where(active, inputs.malicious, structure.num_clients - structure.num_benign),
+    active=active,
+    slot=inputs.slot,
+    targets=data.evaluation.targets,
+    learning_rate=jnp.asarray(numbers.learning_rate),
+    benign=benign if structure.omniscient else None,
+  )
+  return parts.poison(state.attack, own, view, jax.random.fold_in(keys.attack, inputs.number))
+
+
+def defend(
+  structure: Structure, parts: Parts, server: ServerState, inputs: RoundInput, uploads: ClientUpdates
+) -> tuple[ItemRows, State]:
+  """The update that the server makes of a round's uploads, and the defence's next state.
+
+  Args:
+    structure: static.
+    parts: functions of the methods.
+    server: before the round.
+    inputs: the round's clients.
+    uploads: of all clients.
+  """
+  view = DefenseView(
+    public=server.public,
+    round=inputs.number,
+    num_items=structure.num_items,
+    num_clients=inputs.clients.shape[0],
+    clients=jnp.sum(inputs.clients < structure.num_clients, dtype=jnp.int32),
+    federation=jnp.int32(structure.num_clients),
+  )
+  state = server.defense
+  if structure.unique_rows:
+    uploads = merge_rows(uploads, structure.num_items)
+  if parts.filter is not None:
+    uploads, state = parts.filter(state, uploads, view)
+    if structure.unique_rows:
+      uploads = merge_rows(uploads, structure.num_items)
+  return parts.aggregate(state, uploads, view)
+
+
 def train_round(
   structure: Structure,
   parts: Parts,
@@ -237,11 +307,10 @@ def train_round(
   Returns:
     The state after the round, and (sum of benign clients' losses, number of benign clients).
   """
-  public, clients = state.server.public, inputs.clients
   trained = train_clients(structure, parts, data.training, numbers, keys, state, inputs)
   uploads = trained.uploads
-  is_benign = clients < structure.num_benign
-  own = no_uploads(public.items.shape[1])
+  is_benign = inputs.clients < structure.num_benign
+  own = no_uploads(state.server.public.items.shape[1])
   if parts.poison is not None and structure.malicious_data:
     own = keep_clients(uploads, ~is_benign, structure.num_items)
     uploads = keep_clients(uploads, is_benign, structure.num_items)
@@ -249,40 +318,13 @@ def train_round(
     uploads = merge_rows(uploads, structure.num_items)
     for number, transform in enumerate(parts.client_transforms):
       key = jax.random.fold_in(jax.random.fold_in(keys.clients, inputs.number), number)
-      uploads = transform(uploads, clients, key)
+      uploads = transform(uploads, inputs.clients, key)
   attack_state = state.attack
   if parts.poison is not None:
-    active = inputs.malicious >= 0
-    view = AttackView(
-      public=public,
-      round=inputs.number,
-      client=jnp.where(active, inputs.malicious, structure.num_clients - structure.num_benign),
-      active=active,
-      slot=inputs.slot,
-      targets=data.evaluation.targets,
-      learning_rate=jnp.asarray(numbers.learning_rate),
-      benign=uploads if structure.omniscient else None,
-    )
-    key = jax.random.fold_in(keys.attack, inputs.number)
-    poisoned, attack_state = parts.poison(state.attack, own, view, key)
+    poisoned, attack_state = attack(structure, parts, data, numbers, keys, state, inputs, own, uploads)
     uploads = concatenate(uploads, poisoned)
-  if structure.unique_rows:
-    uploads = merge_rows(uploads, structure.num_items)
-  view_of_server = DefenseView(
-    public=public,
-    round=inputs.number,
-    num_items=structure.num_items,
-    num_clients=clients.shape[0],
-    clients=jnp.sum(clients < structure.num_clients, dtype=jnp.int32),
-    federation=jnp.int32(structure.num_clients),
-  )
-  defense_state = state.server.defense
-  if parts.filter is not None:
-    uploads, defense_state = parts.filter(defense_state, uploads, view_of_server)
-    if structure.unique_rows:
-      uploads = merge_rows(uploads, structure.num_items)
-  rows, defense_state = parts.aggregate(defense_state, uploads, view_of_server)
-  public = apply_rows(public, rows, numbers.learning_rate)
+  rows, defense_state = defend(structure, parts, state.server, inputs, uploads)
+  public = apply_rows(state.server.public, rows, numbers.learning_rate)
   after = SimulationState(ServerState(public, defense_state), trained.private, attack_state)
   return after, (trained.loss, jnp.sum(is_benign))
 
