@@ -1,7 +1,6 @@
 """Helpers shared by the tests of data sets."""
 
 import gzip
-import os
 import pathlib
 from collections.abc import Callable
 
@@ -21,12 +20,3 @@ def write(tmp_path: pathlib.Path) -> Writer:
     return path
 
   return write_file
-
-
-@pytest.fixture
-def real_data() -> pathlib.Path:
-  """The folder with real data sets; tests that need it are skipped where it is not set."""
-  folder = os.environ.get("FEDRECJAX_DATA")
-  if not folder:
-    pytest.skip("set FEDRECJAX_DATA to a folder with real data sets to run this test")
-  return pathlib.Path(folder)
