@@ -25,6 +25,7 @@ setup(
     "absl-py>=2.0",
     "jax>=0.10,<0.13",
     "numpy>=1.26",
+    "optax>=0.2.4",
     "polars>=1.0",
     "pooch>=1.8",
     "rich>=13.0",

@@ -62,7 +62,7 @@ def moved_bytes(run: Run) -> float:
   Every pair reads one item row, reads and writes one row of the table's update, and every sample reads its user's
   row and adds to that user's gradient.
   """
-  samples = float(np.asarray(run.data.training.length).sum())
+  samples = float(np.asarray(run.constants.data.training.length).sum())
   rows = 3 * samples * (1 + run.structure.num_negatives) + 3 * samples
   return rows * run.state.server.public.items.shape[1] * 4
 
@@ -77,13 +77,13 @@ def copy_bandwidth() -> float:
 
 def numpy_run(run: Run) -> NumpyRun:
   """The run before its first round, for the rivals."""
-  training = run.data.training
+  training = run.constants.data.training
   start, length, positive, negatives, private, items = (
     np.array(array)
     for array in (training.start, training.length, training.positive, training.negatives, run.state.private,
                   run.state.server.public.items)
   )
-  return NumpyRun(start, length, positive, negatives, private, items, float(run.numbers.learning_rate))
+  return NumpyRun(start, length, positive, negatives, private, items, float(run.constants.numbers.learning_rate))
 
 
 def check_agreement(run: Run, state: SimulationState) -> None:
@@ -126,10 +126,9 @@ def measure(name: str, data_dir: str | None, repeats: int) -> dict[str, float | 
   def epoch_of(number: int) -> RoundInput:
     return round_inputs(run.rounds, slice(number * run.rounds.per_epoch, (number + 1) * run.rounds.per_epoch))
 
-  data = (run.parts, run.data, run.numbers, run.keys)
   before = numpy_run(run)
   started = time.perf_counter()
-  program = jitted_rounds.lower(run.structure, *data, run.state, epoch_of(0)).compile()
+  program = jitted_rounds.lower(run.structure, run.constants, run.state, epoch_of(0)).compile()
   result: dict[str, float | str] = {"case": name, "compile_s": time.perf_counter() - started}
   memory = program.memory_analysis()
   result["xla_temp_mb"] = memory.temp_size_in_bytes / 1e6 if memory is not None else float("nan")
@@ -137,7 +136,7 @@ def measure(name: str, data_dir: str | None, repeats: int) -> dict[str, float | 
   next_epoch = iter(range(epochs))
 
   def one_epoch() -> None:
-    states[0] = jax.block_until_ready(program(*data, states[0], epoch_of(next(next_epoch)))[0])
+    states[0] = jax.block_until_ready(program(run.constants, states[0], epoch_of(next(next_epoch)))[0])
 
   one_epoch()
   if attack == "none":
@@ -147,7 +146,8 @@ def measure(name: str, data_dir: str | None, repeats: int) -> dict[str, float | 
   result["epoch_ms"], result["epoch_cpu_ms"] = timed(one_epoch, repeats)
   evaluation = functools.partial(jitted_evaluation, config=run.evaluation, num_users=run.structure.num_benign)
   state = states[0]
-  arguments = (run.parts.model, state.server.public, state.private, run.data.evaluation, run.keys.evaluation)
+  parts, data, _, keys = run.constants
+  arguments = (parts.model, state.server.public, state.private, data.evaluation, keys.evaluation)
   jax.block_until_ready(evaluation(*arguments))
   result["eval_ms"], result["eval_cpu_ms"] = timed(lambda: jax.block_until_ready(evaluation(*arguments)), repeats)
   result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3

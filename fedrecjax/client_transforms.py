@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 
 from fedrecjax.hyperparameters import traced
-from fedrecjax.types import ClientUpdates, Defense
+from fedrecjax.types import ClientUpdates, ClientView, Defense, State
 from fedrecjax.uploads import clip_rows
 
 
@@ -27,10 +27,11 @@ def clip_and_noise(*, max_norm: float, noise: float = 0.0) -> Defense:
   def noise_of(client: jax.Array, item: jax.Array, key: jax.Array, dim: int) -> jax.Array:
     return jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, client), item), (dim,))
 
-  def transform(uploads: ClientUpdates, clients: jax.Array, key: jax.Array) -> ClientUpdates:
+  def transform(state: State, uploads: ClientUpdates, view: ClientView) -> tuple[ClientUpdates, State]:
     row = clip_rows(uploads.row, max_norm)
+    client = view.clients[uploads.client]
     # One key per client and item: the noise must not depend on who else is in the round.
-    drawn = jax.vmap(noise_of, in_axes=(0, 0, None, None))(clients[uploads.client], uploads.item, key, row.shape[1])
-    return uploads._replace(row=row + noise * max_norm * drawn)
+    drawn = jax.vmap(noise_of, in_axes=(0, 0, None, None))(client, uploads.item, view.key, row.shape[1])
+    return uploads._replace(row=row + noise * max_norm * drawn), state
 
   return Defense(client_transform=transform)

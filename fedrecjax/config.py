@@ -81,6 +81,8 @@ class TrainConfig:
       only its "first" occurrence counts, as in PIECK's published code (needs negatives=once).
     learning_rate: step size of the server, and of the clients for their own vectors.
     client_learning_rate: step size of the clients where it differs; none: the server's.
+    server_optimizer: what the server does with the aggregated gradient: "sgd", or "adam" over the whole item table
+      (ClusterAttack).
     row_clip: clients scale each uploaded row down to this L2 norm (FedRecAttack Eq. 5); none: no clipping.
     upload_noise: standard deviation mu of the noise on each uploaded row, in units of row_clip (FedRecAttack
       Eq. 5); 0: none.
@@ -96,6 +98,7 @@ class TrainConfig:
   duplicates: Literal["sum", "first"] = "sum"
   learning_rate: float = 1.0
   client_learning_rate: float | None = None
+  server_optimizer: Literal["sgd", "adam"] = "sgd"
   row_clip: float | None = None
   upload_noise: float = 0.0
 

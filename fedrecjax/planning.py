@@ -16,11 +16,13 @@ from fedrecjax.defenses import chain
 from fedrecjax.defenses import none as no_defense
 from fedrecjax.evaluation import evaluation_data
 from fedrecjax.hyperparameters import as_argument
+from fedrecjax.local_training import TrainingData
 from fedrecjax.losses import LOSSES
 from fedrecjax.participation import Rounds, draw_rounds, sample_capacity
 from fedrecjax.population import Population, make_population, training_lists
 from fedrecjax.sampling import complement_of, draw_negatives
-from fedrecjax.simulation import Keys, Numbers, Parts, RoundInput, RunData, Structure, TrainingData, split_key
+from fedrecjax.server import init_optimizer
+from fedrecjax.simulation import Constants, Numbers, Parts, RoundInput, RunData, Structure, split_key
 from fedrecjax.types import Attack, AttackContext, Defense, DefenseContext, Model, ServerState, SimulationState
 
 GRANTS = frozenset({"popularity", "benign_uploads"})
@@ -32,10 +34,7 @@ class Run(NamedTuple):
 
   Attributes:
     structure: static.
-    parts: functions of the methods.
-    data: on the device.
-    numbers: step sizes.
-    keys: of all purposes.
+    constants: functions of the methods, data, step sizes and keys.
     state: before the first round.
     rounds: who takes part when.
     population: who is who.
@@ -43,10 +42,7 @@ class Run(NamedTuple):
   """
 
   structure: Structure
-  parts: Parts
-  data: RunData
-  numbers: Numbers
-  keys: Keys
+  constants: Constants
   state: SimulationState
   rounds: Rounds
   population: Population
@@ -75,8 +71,16 @@ def _training_data(lists: ItemLists, num_items: int, train: TrainConfig, key: ja
       first[np.unique(pairs, return_index=True)[1]] = True
       uploaded = jnp.asarray(np.where(first.reshape(items.shape), items, num_items), jnp.int32)
   start, length = (jnp.asarray(array, jnp.int32) for array in (lists.indptr[:-1], lists.lengths))
-  return TrainingData(start, length, positive, negatives, uploaded,
-                      complement if train.negatives == "every_round" else None)
+  return TrainingData(start, length, positive, negatives, uploaded, complement)
+
+
+def _held_items(lists: ItemLists, data: TrainingData, num_items: int) -> tuple[np.ndarray, np.ndarray]:
+  """The different items of each client's samples, as `DefenseContext.indptr` and `held`."""
+  assert data.negatives is not None
+  users = np.repeat(np.arange(len(lists)), lists.lengths)
+  items = np.concatenate([lists.items[:, None], np.asarray(data.negatives)], axis=1)
+  pairs = np.unique(users.repeat(items.shape[1]).astype(np.int64) * num_items + items.reshape(-1))
+  return np.searchsorted(pairs, np.arange(len(lists) + 1, dtype=np.int64) * num_items), pairs % num_items
 
 
 def plan(
@@ -96,6 +100,9 @@ def plan(
     ConfigError: if a number does not fit the data set.
     DataError: if the data set cannot be evaluated as asked.
   """
+  if "fixed_negatives" in defense.requires and train.negatives != "once":
+    raise ConfigError("train.negatives must be once for this defense, which compares a client's rows from one round to"
+                      f" the next, got {train.negatives!r}")
   unknown = attack.requires - GRANTS
   if unknown:
     raise ConfigError(
@@ -133,11 +140,8 @@ def plan(
   lists = training_lists(dataset, population, profiles)
   if defense.aggregate is None:
     defense = chain(defense, no_defense())
-  transforms = [] if train.row_clip is None else [
-    clip_and_noise(max_norm=train.row_clip, noise=train.upload_noise).client_transform
-  ]
-  if defense.client_transform is not None:
-    transforms.append(defense.client_transform)
+  if train.row_clip is not None:
+    defense = chain(clip_and_noise(max_norm=train.row_clip, noise=train.upload_noise), defense)
   loss = LOSSES[train.loss]()
   structure = Structure(
     num_items=dataset.num_items,
@@ -154,19 +158,29 @@ def plan(
     model=_functions(model),
     loss=_functions(loss),
     poison=as_argument(poison),
-    client_transforms=tuple(as_argument(transform) for transform in transforms),
+    client_term=as_argument(defense.client_term),
+    client_transform=as_argument(defense.client_transform),
     filter=as_argument(defense.filter),
     aggregate=as_argument(defense.aggregate),
   )
-  defense_state = defense.init(keys.defense, DefenseContext(dataset.num_items, dim, rounds.clients.shape[1]))
+  training = _training_data(lists, dataset.num_items, train, keys.negatives)
+  indptr, held = (_held_items(lists, training, dataset.num_items) if "fixed_negatives" in defense.requires
+                  else (None, None))
+  try:
+    defense_state = defense.init(keys.defense, DefenseContext(
+      dataset.num_items, dim, rounds.clients.shape[1], population.num_clients, rounds.clients, indptr, held,
+    ))
+  except ValueError as error:
+    raise ConfigError(f"the defense does not fit {dataset.name}: {error}") from error
   data = RunData(
-    training=_training_data(lists, dataset.num_items, train, keys.negatives),
+    training=training,
     evaluation=evaluation_data(dataset, evaluation, population.targets, population.users),
   )
   client_rate = train.learning_rate if train.client_learning_rate is None else train.client_learning_rate
-  state = SimulationState(ServerState(public, defense_state), private, attack_state)
+  server = ServerState(public, defense_state, init_optimizer(train.server_optimizer, public))
+  state = SimulationState(server, private, attack_state)
   numbers = Numbers(float(train.learning_rate), float(client_rate))
-  return Run(structure, parts, data, numbers, keys, state, rounds, population, evaluation)
+  return Run(structure, Constants(parts, data, numbers, keys), state, rounds, population, evaluation)
 
 
 def _functions(method: Any) -> Any:

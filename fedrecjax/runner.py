@@ -14,6 +14,7 @@ from fedrecjax.config import AttackerConfig, EvalConfig, RunConfig, TrainConfig
 from fedrecjax.datasets import Dataset
 from fedrecjax.defenses import chain
 from fedrecjax.defenses import none as no_defense
+from fedrecjax.detection import detection_columns
 from fedrecjax.evaluation import jitted_evaluation, metric_names
 from fedrecjax.participation import Rounds
 from fedrecjax.planning import Run, plan, round_inputs
@@ -39,6 +40,9 @@ class Result(NamedTuple):
     targets: item ids `[T]`.
     state: the state after the last round.
     compile_s: seconds spent compiling for this run.
+    detection: one array over rounds per column, see :func:`fedrecjax.detection.detection_columns`; empty for a
+      defence that neither rejects nor rescales uploads. `metrics` holds the same over the rounds since the point
+      before.
   """
 
   metrics: dict[str, np.ndarray]
@@ -47,6 +51,7 @@ class Result(NamedTuple):
   targets: np.ndarray
   state: SimulationState
   compile_s: float
+  detection: dict[str, np.ndarray]
 
 
 def _points(rounds: Rounds, epochs: int, every: int) -> list[slice]:
@@ -77,22 +82,24 @@ def execute(
   state = run.state
   rows: list[np.ndarray] = []
   walls: list[float] = []
-  waiting: list[tuple[jax.Array, jax.Array]] = []
+  judged: list[np.ndarray] = []
+  waiting: list[tuple[jax.Array, jax.Array, jax.Array | None]] = []
   trained_s, compile_s = 0.0, 0.0
   per_user = None
   for taken in points:
     started = time.perf_counter()
-    arguments = (run.structure, run.parts, run.data, run.numbers, run.keys, state, round_inputs(run.rounds, taken))
+    arguments = (run.structure, run.constants, state, round_inputs(run.rounds, taken))
     train, spent = _program(jitted_rounds, *arguments)
-    state, loss = train(*arguments[1:])
-    key = jax.random.fold_in(run.keys.evaluation, taken.stop - 1)
+    state, (loss, verdicts) = train(*arguments[1:])
+    key = jax.random.fold_in(run.constants.keys.evaluation, taken.stop - 1)
     benign = state.private[: run.structure.num_benign]
-    shown = (run.parts.model, state.server.public, benign, run.data.evaluation, key)
+    shown = (run.constants.parts.model, state.server.public, benign, run.constants.data.evaluation, key)
     measure, more = _program(jitted_evaluation, *shown, config=run.evaluation, num_users=run.structure.num_benign)
     means, per_user = measure(*shown)
-    waiting.append((means, loss))
+    waiting.append((means, loss, verdicts))
     if len(waiting) == POINTS_TOGETHER or taken is points[-1]:
-      rows += [np.append(np.asarray(means), np.asarray(loss)) for means, loss in waiting]
+      rows += [np.append(np.asarray(means), np.asarray(loss)) for means, loss, _ in waiting]
+      judged += [np.asarray(verdicts) for *_, verdicts in waiting if verdicts is not None]
     compile_s += spent + more
     trained_s += time.perf_counter() - started - spent - more
     if len(rows) > len(walls):
@@ -105,6 +112,8 @@ def execute(
   table = np.array(rows)
   columns = {"epoch": ends // run.rounds.per_epoch, "round": ends}
   columns |= {name: table[:, number] for number, name in enumerate(names)}
+  if judged:
+    columns |= detection_columns(np.array([counts.sum(axis=0) for counts in judged]))
   columns["wall_s"] = np.array(walls)
   values = np.asarray(per_user)
   return Result(
@@ -114,6 +123,7 @@ def execute(
     targets=run.population.targets,
     state=state,
     compile_s=compile_s,
+    detection=detection_columns(np.concatenate(judged)) if judged else {},
   )
 
 

@@ -6,30 +6,29 @@ actually drawn (:mod:`fedrecjax.participation`); every number is an argument.
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fedrecjax.clients import sample_gradient
+from fedrecjax.detection import flagged_by_filter, verdicts
 from fedrecjax.evaluation import EvaluationData
-from fedrecjax.sampling import Complement, draw_negatives
-from fedrecjax.server import apply_rows
+from fedrecjax.local_training import TrainingData, lay_out, train_clients
+from fedrecjax.server import apply_update
 from fedrecjax.types import (
   Array,
   AttackView,
   ClientUpdates,
+  ClientView,
   DefenseView,
-  ItemRows,
   Loss,
   Model,
-  ServerState,
   SimulationState,
   State,
+  Update,
 )
-from fedrecjax.uploads import concatenate, keep_clients, merge_rows, no_uploads, ragged
+from fedrecjax.uploads import compact, concatenate, keep_clients, merge_rows, no_uploads
 
 
 class Structure(NamedTuple):
@@ -42,7 +41,7 @@ class Structure(NamedTuple):
     capacity: training samples planned for a round, P.
     num_negatives: q.
     mean: whether a client's loss is a mean.
-    unique_rows: whether the defence needs one row per client and item.
+    unique_rows: whether the defence's rule needs one row per client and item.
     malicious_data: whether malicious clients hold training data.
     omniscient: whether the attack has been granted all benign uploads.
   """
@@ -59,44 +58,25 @@ class Structure(NamedTuple):
 
 
 class Parts(NamedTuple):
-  """The functions of the run's methods, as arguments: their numbers are traced.
+  """The functions of the run's methods, as arguments: their numbers are traced. Absent ones are None.
 
   Attributes:
     model: base recommender.
     loss: of one sample.
-    poison: of the attack, or None.
-    client_transforms: what benign clients do to their uploads, in order.
-    filter: of the defence, or None.
-    aggregate: of the defence.
+    poison: of the attack.
+    client_term: of the defence.
+    client_transform: of the defence.
+    filter: of the defence.
+    aggregate: of the defence; never absent.
   """
 
   model: Model
   loss: Loss
   poison: Any
-  client_transforms: tuple[Any, ...]
+  client_term: Any
+  client_transform: Any
   filter: Any
   aggregate: Any
-
-
-class TrainingData(NamedTuple):
-  """What clients train on, all lists end to end.
-
-  Attributes:
-    start: first sample of each client, int32 `[clients]`.
-    length: number of its samples, int32 `[clients]`.
-    positive: int32 `[samples]`.
-    negatives: int32 `[samples, q]`, or None where they are drawn every round.
-    uploaded: items under which the rows of a sample are uploaded, int32 `[samples, 1 + q]`, M where a copy is not
-      uploaded; None where every copy counts.
-    complement: for drawing negatives every round, else None.
-  """
-
-  start: Array
-  length: Array
-  positive: Array
-  negatives: Array | None
-  uploaded: Array | None
-  complement: Complement | None
 
 
 class RunData(NamedTuple):
@@ -140,6 +120,22 @@ def split_key(key: Array) -> Keys:
   return Keys(*(jax.random.fold_in(key, purpose) for purpose in range(len(Keys._fields))))
 
 
+class Constants(NamedTuple):
+  """What does not change during a run, as arguments of the compiled program.
+
+  Attributes:
+    parts: functions of the methods.
+    data: on the device.
+    numbers: step sizes.
+    keys: of all purposes.
+  """
+
+  parts: Parts
+  data: RunData
+  numbers: Numbers
+  keys: Keys
+
+
 class RoundInput(NamedTuple):
   """One round's place in the run; see :class:`fedrecjax.participation.Rounds`.
 
@@ -156,72 +152,42 @@ class RoundInput(NamedTuple):
   slot: Array
 
 
-class _Trained(NamedTuple):
-  """What the clients of a round computed: new private vectors, uploads, and the summed loss of benign ones."""
+class RoundReport(NamedTuple):
+  """What a round tells about itself, for the researcher and not for the server.
 
-  private: Array
-  uploads: ClientUpdates
+  Attributes:
+    loss: sum of the benign clients' losses.
+    benign: number of benign clients.
+    verdicts: of a defence that rejects or rescales uploads, see :func:`fedrecjax.detection.verdicts`; else None.
+  """
+
   loss: Array
+  benign: Array
+  verdicts: Array | None
 
 
-def train_clients(
-  structure: Structure,
-  parts: Parts,
-  data: TrainingData,
-  numbers: Numbers,
-  keys: Keys,
-  state: SimulationState,
-  inputs: RoundInput,
-) -> _Trained:
-  """All clients of a round compute their gradients and update their own vectors."""
-  public, clients = state.server.public, inputs.clients
-  present = clients < structure.num_clients
-  length = jnp.where(present, data.length.at[clients].get(mode="clip"), 0)
-  layout = ragged(length, structure.capacity)
-  sample = data.start.at[clients].get(mode="clip")[layout.segment] + layout.offset
-  sample = jnp.where(layout.valid, sample, 0)
-  positive = data.positive[sample]
-  if data.complement is not None:
-    key = jax.random.fold_in(keys.negatives, inputs.number)
-    negatives = draw_negatives(
-      key, data.complement, jnp.minimum(clients, structure.num_clients - 1)[layout.segment], layout.offset,
-      count=structure.num_negatives, num_items=structure.num_items,
-    )
-  else:
-    assert data.negatives is not None
-    negatives = data.negatives[sample]
-  private = state.private.at[clients].get(mode="clip")
-  table = public.items
-  gradient = jax.vmap(functools.partial(sample_gradient, parts.model, parts.loss), in_axes=(0, 0, 0, None))(
-    private[layout.segment], table[positive], table[negatives], public.shared
+def client_view(structure: Structure, run: Constants, state: SimulationState, inputs: RoundInput) -> ClientView:
+  """What the clients of a round know."""
+  data = run.data.training
+  samples = lay_out(
+    data, inputs.clients, jax.random.fold_in(run.keys.negatives, inputs.number), capacity=structure.capacity,
+    num_negatives=structure.num_negatives, num_items=structure.num_items,
   )
-  terms = jnp.maximum(length * parts.loss.terms(structure.num_negatives), 1)
-  weight = jnp.where(layout.valid, 1.0 / terms[layout.segment] if structure.mean else 1.0, 0.0)
-  for_private = jax.ops.segment_sum(
-    gradient.private * weight[:, None], layout.segment, clients.shape[0], indices_are_sorted=True
-  )
-  benign = (clients < structure.num_benign)[layout.segment]
-  items = jnp.concatenate([positive[:, None], negatives], axis=1) if data.uploaded is None else data.uploaded[sample]
-  items = jnp.where(layout.valid[:, None], items, structure.num_items)
-  rows = jnp.concatenate([gradient.positive[:, None], gradient.negatives], axis=1) * weight[:, None, None]
-  uploads = ClientUpdates(
-    client=jnp.broadcast_to(layout.segment[:, None], items.shape).reshape(-1),
-    item=items.reshape(-1),
-    row=rows.reshape(-1, rows.shape[-1]),
-  )
-  return _Trained(
-    private=state.private.at[clients].add(-numbers.client_learning_rate * for_private, mode="drop"),
-    uploads=uploads,
-    loss=jnp.sum(jnp.where(benign, gradient.loss * weight, 0.0)),
+  return ClientView(
+    public=state.server.public,
+    private=state.private.at[inputs.clients].get(mode="clip"),
+    clients=inputs.clients,
+    round=inputs.number,
+    samples=samples,
+    outside=data.complement,
+    key=jax.random.fold_in(run.keys.clients, inputs.number),
+    num_items=structure.num_items,
   )
 
 
 def attack(
   structure: Structure,
-  parts: Parts,
-  data: RunData,
-  numbers: Numbers,
-  keys: Keys,
+  run: Constants,
   state: SimulationState,
   inputs: RoundInput,
   own: ClientUpdates,
@@ -231,10 +197,7 @@ def attack(
 
   Args:
     structure: static.
-    parts: functions of the methods.
-    data: of the run.
-    numbers: step sizes.
-    keys: of the run.
+    run: what does not change.
     state: before the round.
     inputs: the round's clients.
     own: what the malicious clients would upload if they behaved.
@@ -247,117 +210,139 @@ def attack(
     client=jnp.where(active, inputs.malicious, structure.num_clients - structure.num_benign),
     active=active,
     slot=inputs.slot,
-    targets=data.evaluation.targets,
-    learning_rate=jnp.asarray(numbers.learning_rate),
+    targets=run.data.evaluation.targets,
+    learning_rate=jnp.asarray(run.numbers.learning_rate),
     benign=benign if structure.omniscient else None,
   )
-  return parts.poison(state.attack, own, view, jax.random.fold_in(keys.attack, inputs.number))
+  return run.parts.poison(state.attack, own, view, jax.random.fold_in(run.keys.attack, inputs.number))
+
+
+def claimed_samples(is_benign: Array, present: Array, length: Array) -> Array:
+  """Training pairs that each client of a round says it has, float32 `[C]`.
+
+  Malicious clients without data claim the average of the round's benign ones, so that weights by sample count
+  neither silence nor favour them.
+  """
+  length = length.astype(jnp.float32)
+  average = jnp.sum(jnp.where(is_benign, length, 0.0)) / jnp.maximum(jnp.sum(is_benign), 1)
+  return jnp.where(present, jnp.where(is_benign | (length > 0), length, average), 0.0)
 
 
 def defend(
-  structure: Structure, parts: Parts, server: ServerState, inputs: RoundInput, uploads: ClientUpdates
-) -> tuple[ItemRows, State]:
-  """The update that the server makes of a round's uploads, and the defence's next state.
+  structure: Structure, parts: Parts, state: State, view: DefenseView, uploads: ClientUpdates, malicious: Array
+) -> tuple[Update, State, Array | None]:
+  """The update that the server makes of a round's uploads.
 
   Args:
     structure: static.
     parts: functions of the methods.
-    server: before the round.
-    inputs: the round's clients.
+    state: of the defence.
+    view: what the server may read.
     uploads: of all clients.
+    malicious: which places of the round hold a malicious client, bool `[C]`; for the verdicts alone.
+
+  Returns:
+    The update, the defence's next state, and the verdicts where the defence rejects or rescales uploads.
   """
-  view = DefenseView(
-    public=server.public,
-    round=inputs.number,
-    num_items=structure.num_items,
-    num_clients=inputs.clients.shape[0],
-    clients=jnp.sum(inputs.clients < structure.num_clients, dtype=jnp.int32),
-    federation=jnp.int32(structure.num_clients),
-  )
-  state = server.defense
-  if structure.unique_rows:
+  if structure.unique_rows or parts.filter is not None:
     uploads = merge_rows(uploads, structure.num_items)
+  sent = uploads
+  flagged = None
+  place = jnp.arange(sent.item.shape[0])
   if parts.filter is not None:
     uploads, state = parts.filter(state, uploads, view)
+    flagged = flagged_by_filter(sent, uploads, structure.num_items)
     if structure.unique_rows:
-      uploads = merge_rows(uploads, structure.num_items)
-  return parts.aggregate(state, uploads, view)
+      uploads, place = compact(uploads, structure.num_items)
+  update, state = parts.aggregate(state, uploads, view)
+  if update.kept is not None:
+    rejected = jnp.zeros(place.shape[0], bool).at[place].set(
+      ~update.kept & (uploads.item < structure.num_items), mode="drop"
+    )
+    flagged = rejected if flagged is None else flagged | rejected
+  if flagged is None:
+    return update, state, None
+  used = sent.item < structure.num_items
+  return update, state, verdicts(flagged & used, used, sent.client, malicious)
 
 
 def train_round(
-  structure: Structure,
-  parts: Parts,
-  data: RunData,
-  numbers: Numbers,
-  keys: Keys,
-  state: SimulationState,
-  inputs: RoundInput,
-) -> tuple[SimulationState, tuple[Array, Array]]:
+  structure: Structure, run: Constants, state: SimulationState, inputs: RoundInput
+) -> tuple[SimulationState, RoundReport]:
   """One federated round.
 
   Args:
     structure: static.
-    parts: functions of the methods.
-    data: of the run.
-    numbers: step sizes.
-    keys: of the run.
+    run: what does not change.
     state: before the round.
     inputs: the round's clients.
 
   Returns:
-    The state after the round, and (sum of benign clients' losses, number of benign clients).
+    The state after the round, and what it tells about itself.
   """
-  trained = train_clients(structure, parts, data.training, numbers, keys, state, inputs)
-  uploads = trained.uploads
+  parts, server = run.parts, state.server
+  present = inputs.clients < structure.num_clients
   is_benign = inputs.clients < structure.num_benign
-  own = no_uploads(state.server.public.items.shape[1])
+  view = client_view(structure, run, state, inputs)
+  trained = train_clients(
+    parts.model, parts.loss, parts.client_term, server.defense, view, is_benign,
+    client_learning_rate=run.numbers.client_learning_rate, mean=structure.mean,
+  )
+  uploads, defense_state = trained.uploads, trained.state
+  own = no_uploads(server.public.items.shape[1])
   if parts.poison is not None and structure.malicious_data:
     own = keep_clients(uploads, ~is_benign, structure.num_items)
     uploads = keep_clients(uploads, is_benign, structure.num_items)
-  if parts.client_transforms:
-    uploads = merge_rows(uploads, structure.num_items)
-    for number, transform in enumerate(parts.client_transforms):
-      key = jax.random.fold_in(jax.random.fold_in(keys.clients, inputs.number), number)
-      uploads = transform(uploads, inputs.clients, key)
+  if parts.client_transform is not None:
+    merged = merge_rows(uploads, structure.num_items)
+    uploads, defense_state = parts.client_transform(defense_state, merged, view)
   attack_state = state.attack
   if parts.poison is not None:
-    poisoned, attack_state = attack(structure, parts, data, numbers, keys, state, inputs, own, uploads)
+    poisoned, attack_state = attack(structure, run, state, inputs, own, uploads)
     uploads = concatenate(uploads, poisoned)
-  rows, defense_state = defend(structure, parts, state.server, inputs, uploads)
-  public = apply_rows(state.server.public, rows, numbers.learning_rate)
-  after = SimulationState(ServerState(public, defense_state), trained.private, attack_state)
-  return after, (trained.loss, jnp.sum(is_benign))
+  update, defense_state, judged = defend(
+    structure, parts, defense_state,
+    DefenseView(
+      public=server.public,
+      round=inputs.number,
+      num_items=structure.num_items,
+      num_clients=inputs.clients.shape[0],
+      present=present,
+      clients=jnp.sum(present, dtype=jnp.int32),
+      federation=jnp.int32(structure.num_clients),
+      samples=claimed_samples(is_benign, present, view.samples.length),
+      optimizer=server.optimizer,
+      learning_rate=run.numbers.learning_rate,
+      key=jax.random.fold_in(run.keys.defense, inputs.number),
+    ),
+    uploads, present & ~is_benign,
+  )
+  server = apply_update(server, update, run.numbers.learning_rate)
+  private = state.private.at[inputs.clients].set(trained.private, mode="drop")
+  after = SimulationState(server._replace(defense=defense_state), private, attack_state)
+  return after, RoundReport(jnp.sum(jnp.where(is_benign, trained.loss, 0.0)), jnp.sum(is_benign), judged)
 
 
 def train_rounds(
-  structure: Structure,
-  parts: Parts,
-  data: RunData,
-  numbers: Numbers,
-  keys: Keys,
-  state: SimulationState,
-  inputs: RoundInput,
-) -> tuple[SimulationState, Array]:
+  structure: Structure, run: Constants, state: SimulationState, inputs: RoundInput
+) -> tuple[SimulationState, tuple[Array, Array | None]]:
   """Trains for a number of rounds, as one program.
 
   Args:
     structure: static.
-    parts: functions of the methods.
-    data: of the run.
-    numbers: step sizes.
-    keys: of the run.
+    run: what does not change.
     state: before the first of these rounds; its memory is used again.
     inputs: the rounds, `[rounds, ...]`.
 
   Returns:
-    The state after the last round, and the mean loss of the benign clients of all of them.
+    The state after the last round, and (mean loss of the benign clients of all of them, verdicts of each round).
   """
 
-  def one_round(state: SimulationState, inputs: RoundInput) -> tuple[SimulationState, tuple[Array, Array]]:
-    return train_round(structure, parts, data, numbers, keys, state, inputs)
+  def one_round(state: SimulationState, inputs: RoundInput) -> tuple[SimulationState, RoundReport]:
+    return train_round(structure, run, state, inputs)
 
-  state, (losses, counts) = lax.scan(one_round, state, inputs)
-  return state, jnp.sum(losses) / jnp.sum(counts)
+  state, report = lax.scan(one_round, state, inputs)
+  return state, (jnp.sum(report.loss) / jnp.sum(report.benign), report.verdicts)
 
 
 jitted_rounds = jax.jit(train_rounds, static_argnames="structure", donate_argnames="state")

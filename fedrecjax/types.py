@@ -69,11 +69,16 @@ class ClientUpdates(NamedTuple):
     client: place of the client within the round, int32 `[E]`, 0..C-1.
     item: item id, int32 `[E]`, 0..M-1, or M where unused.
     row: gradient with respect to the item's embedding, float32 `[E, d]`.
+    shared: gradients with respect to `Public.shared`, a pytree of `[C, ...]` by the client's place; `()` for models
+      that have no such parameters.
+    sent: which clients sent `shared`, bool `[C]`; the gradients of others are zero. None where `shared` is `()`.
   """
 
   client: Array
   item: Array
   row: Array
+  shared: Any = ()
+  sent: Array | None = None
 
 
 class ItemRows(NamedTuple):
@@ -86,6 +91,20 @@ class ItemRows(NamedTuple):
 
   item: Array
   row: Array
+
+
+class Update(NamedTuple):
+  """What a defence makes of a round's uploads; the server subtracts it.
+
+  Attributes:
+    items: rows of the item table.
+    shared: of every other parameter, of the same structure as `Public.shared`.
+    kept: which of the uploads given to the rule had a part in the update, bool `[E]`; None if all had.
+  """
+
+  items: ItemRows
+  shared: Any = ()
+  kept: Array | None = None
 
 
 class AttackContext(NamedTuple):
@@ -160,57 +179,147 @@ class Attack(NamedTuple):
 
 
 class DefenseContext(NamedTuple):
-  """What a defence is given before training, all of it known to an honest server.
+  """What a defence is given before training. Host arrays. Only its client stages may act on clients' own data.
 
   Attributes:
     num_items: M.
     dim: d.
     num_clients: clients in a full round, C.
+    federation: clients in the whole federation.
+    rounds: client in each place of each round, int32 `[rounds, C]`; `federation` where a place is empty. Used to
+      size what a defence stores.
+    indptr: where the entries of each client begin in `held`, `[federation + 1]`.
+    held: different items whose rows each client uploads, sorted within a client; None where they change from round
+      to round because negatives are drawn anew.
   """
 
   num_items: int
   dim: int
   num_clients: int
+  federation: int
+  rounds: np.ndarray
+  indptr: np.ndarray | None
+  held: np.ndarray | None
+
+
+class Samples(NamedTuple):
+  """The training samples of a round's clients, end to end, at a planned number of places P.
+
+  Attributes:
+    client: place of the sample's client within the round, int32 `[P]`.
+    valid: whether the place is used, bool `[P]`.
+    first: place of the client's first sample, int32 `[P]`.
+    length: number of the client's samples, int32 `[C]`.
+    positive: positive item, int32 `[P]`.
+    negatives: int32 `[P, q]`.
+    uploaded: items under which the rows of positive and negatives are uploaded, int32 `[P, 1 + q]`; M where a copy
+      is not uploaded and where the place is unused.
+  """
+
+  client: Array
+  valid: Array
+  first: Array
+  length: Array
+  positive: Array
+  negatives: Array
+  uploaded: Array
+
+
+class ClientView(NamedTuple):
+  """What the clients of a round know, each of them its own part.
+
+  Attributes:
+    public: the parameters that they received.
+    private: their own vectors, float32 `[C, d]`.
+    clients: client in each place, int32 `[C]`; the number of clients in the federation where a place is empty.
+    round: int32 scalar from 0.
+    samples: what they train on.
+    outside: for drawing items outside a client's training items, see :mod:`fedrecjax.sampling`.
+    key: a key of the round and of this stage.
+    num_items: M, static.
+  """
+
+  public: Public
+  private: Array
+  clients: Array
+  round: Array
+  samples: Samples
+  outside: Any
+  key: Array
+  num_items: int
+
+
+class ClientTerm(NamedTuple):
+  """An extra term of the clients' loss: its value and gradients. None stands for no gradient.
+
+  Attributes:
+    loss: value for each client, float32 `[C]`.
+    private: gradient with respect to the clients' own vectors, `[C, d]`.
+    rows: gradients of the rows of each sample's positive and negatives, `[P, 1 + q, d]`.
+    items: further items of each sample, int32 `[P, X]`, M where unused.
+    item_rows: gradients with respect to their rows, `[P, X, d]`.
+  """
+
+  loss: Array
+  private: Array | None = None
+  rows: Array | None = None
+  items: Array | None = None
+  item_rows: Array | None = None
 
 
 class DefenseView(NamedTuple):
-  """What a defence may read in one round. Which clients are malicious is not part of it.
+  """What the server may read in one round. Which clients are malicious is not part of it.
 
   Attributes:
     public: the parameters before the server's step.
     round: int32 scalar from 0.
     num_items: M, static.
     num_clients: C, static.
-    clients: clients that take part in the round, int32 scalar (the last round of an epoch may be short).
+    present: which places of the round hold a client, bool `[C]` (the last round of an epoch may be short).
+    clients: number of those, int32 scalar.
     federation: clients in the whole federation, int32 scalar.
+    samples: number of training pairs that each client claims to have, float32 `[C]`.
+    optimizer: the state of the server's optimiser before its step; see :func:`fedrecjax.server.step_rows`.
+    learning_rate: step size of the server.
+    key: a key of the round.
   """
 
   public: Public
   round: Array
   num_items: int
   num_clients: int
+  present: Array
   clients: Array
   federation: Array
+  samples: Array
+  optimizer: Any
+  learning_rate: Array | float
+  key: Array
 
 
 class Defense(NamedTuple):
   """A defence: any of its stages may be absent. :func:`fedrecjax.chain` composes them.
 
   Attributes:
-    client_transform: `(uploads, clients, key) -> uploads`: what benign clients do to their rows before they send
-      them; `clients` names the client in each place of the round, int32 `[C]`.
-    filter: `(state, uploads, view) -> (uploads, state)`: the server drops uploads (`item = M`) or rescales them.
-    aggregate: `(state, uploads, view) -> (item rows, state)`: the rule that makes one update of many.
+    client_term: `(state, view) -> (ClientTerm, state)`: what benign clients add to their loss.
+    client_transform: `(state, uploads, view) -> (uploads, state)`: what benign clients do to their rows before they
+      send them; one row per client and item, places stay as they are.
+    filter: `(state, uploads, view) -> (uploads, state)`: the server drops uploads (`item = M`) or rescales them;
+      places stay as they are.
+    aggregate: `(state, uploads, view) -> (Update, state)`: the rule that makes one update of many.
     init: `(key, context) -> state`, shared by the stages.
-    unique_rows: whether `filter` or `aggregate` needs one row per client and item, in order of items, unused places
-      last; the simulator sees to it before each of the two.
+    unique_rows: whether `aggregate` needs one row per client and item, in order of items, unused places
+      last. A filter always gets such rows.
+    requires: what the defence must be granted: any of `"fixed_negatives"`.
   """
 
-  client_transform: Callable[[ClientUpdates, Array, Array], ClientUpdates] | None = None
+  client_term: Callable[[State, ClientView], tuple[ClientTerm, State]] | None = None
+  client_transform: Callable[[State, ClientUpdates, ClientView], tuple[ClientUpdates, State]] | None = None
   filter: Callable[[State, ClientUpdates, DefenseView], tuple[ClientUpdates, State]] | None = None
-  aggregate: Callable[[State, ClientUpdates, DefenseView], tuple[ItemRows, State]] | None = None
+  aggregate: Callable[[State, ClientUpdates, DefenseView], tuple[Update, State]] | None = None
   init: Callable[[Array, DefenseContext], State] = no_state
   unique_rows: bool = False
+  requires: frozenset[str] = frozenset()
 
 
 class ServerState(NamedTuple):
@@ -219,10 +328,12 @@ class ServerState(NamedTuple):
   Attributes:
     public: the model's public part.
     defense: the defence's state.
+    optimizer: the state of the optimiser.
   """
 
   public: Public
   defense: State
+  optimizer: Any = ()
 
 
 class SimulationState(NamedTuple):

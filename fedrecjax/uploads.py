@@ -66,13 +66,27 @@ def item_rows(slot: jax.Array, active: jax.Array, items: jax.Array, rows: jax.Ar
 
 
 def concatenate(first: ClientUpdates, second: ClientUpdates) -> ClientUpdates:
-  """Uploads of two groups of clients as one."""
-  return ClientUpdates(*(jnp.concatenate(parts) for parts in zip(first, second, strict=True)))
+  """Uploads of two groups of clients of one round as one."""
+  client, item, row = (jnp.concatenate(parts) for parts in zip(first[:3], second[:3], strict=True))
+  if first.sent is None or second.sent is None:
+    larger = first if second.sent is None else second
+    return ClientUpdates(client, item, row, larger.shared, larger.sent)
+  shared = jax.tree.map(jnp.add, first.shared, second.shared)
+  return ClientUpdates(client, item, row, shared, first.sent | second.sent)
 
 
 def keep_clients(uploads: ClientUpdates, kept: jax.Array, num_items: int) -> ClientUpdates:
-  """Marks the places of other clients as unused; `kept` is bool `[C]` by the client's place in the round."""
-  return uploads._replace(item=jnp.where(kept[uploads.client], uploads.item, num_items))
+  """Takes out what other clients sent; `kept` is bool `[C]` by the client's place in the round."""
+  uploads = uploads._replace(item=jnp.where(kept[uploads.client], uploads.item, num_items))
+  if uploads.sent is None:
+    return uploads
+  return scale_shared(uploads, kept.astype(jnp.float32))._replace(sent=uploads.sent & kept)
+
+
+def scale_shared(uploads: ClientUpdates, factor: jax.Array) -> ClientUpdates:
+  """Multiplies each client's gradients of shared parameters by its factor, float32 `[C]`."""
+  shared = jax.tree.map(lambda leaf: leaf * factor.reshape(-1, *(1,) * (leaf.ndim - 1)), uploads.shared)
+  return uploads._replace(shared=shared)
 
 
 def _order_by_item(item: jax.Array, num_items: int) -> tuple[jax.Array, jax.Array]:
@@ -106,11 +120,43 @@ def merge_rows(uploads: ClientUpdates, num_items: int) -> ClientUpdates:
   used = item < num_items
   is_first = jnp.ones(capacity, bool).at[1:].set((item[1:] != item[:-1]) | (client[1:] != client[:-1])) & used
   destination = jnp.where(used, jnp.cumsum(is_first) - 1, capacity)
-  return ClientUpdates(
+  return uploads._replace(
     client=jnp.zeros_like(client).at[destination].set(client, mode="drop"),
     item=jnp.full_like(item, num_items).at[destination].set(item, mode="drop"),
     row=jnp.zeros_like(uploads.row).at[destination].add(uploads.row[place], mode="drop"),
   )
+
+
+def compact(uploads: ClientUpdates, num_items: int) -> tuple[ClientUpdates, jax.Array]:
+  """Moves unused places to the end; used ones keep their order.
+
+  Args:
+    uploads: of any order.
+    num_items: M.
+
+  Returns:
+    The uploads, and the place each came from, int32 `[E]` (E where unused).
+  """
+  capacity = uploads.item.shape[0]
+  place = jnp.arange(capacity, dtype=jnp.int32)
+  used = uploads.item < num_items
+
+  def move(uploads: ClientUpdates) -> tuple[ClientUpdates, jax.Array]:
+    origin = jnp.full(capacity, capacity, jnp.int32).at[jnp.where(used, jnp.cumsum(used) - 1, capacity)].set(
+      place, mode="drop"
+    )
+    moved = uploads._replace(
+      client=uploads.client.at[origin].get(mode="fill", fill_value=0),
+      item=uploads.item.at[origin].get(mode="fill", fill_value=num_items),
+      row=uploads.row.at[origin].get(mode="fill", fill_value=0.0),
+    )
+    return moved, origin
+
+  def stay(uploads: ClientUpdates) -> tuple[ClientUpdates, jax.Array]:
+    return uploads, place
+
+  # Most filters drop nothing in most rounds, and rows are many.
+  return lax.cond(jnp.any(used[1:] & ~used[:-1]), move, stay, uploads)
 
 
 def row_norms(row: jax.Array) -> jax.Array:

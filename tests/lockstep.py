@@ -10,10 +10,11 @@ import numpy as np
 from fedrecjax import attacks, defenses, models
 from fedrecjax.config import AttackerConfig, EvalConfig, TrainConfig
 from fedrecjax.datasets import Dataset
+from fedrecjax.local_training import train_clients
 from fedrecjax.planning import Run, plan
 from fedrecjax.sampling import draw_negatives
-from fedrecjax.simulation import RoundInput, train_round
-from fedrecjax.types import AttackView, SimulationState
+from fedrecjax.simulation import RoundInput, client_view, train_round
+from fedrecjax.types import AttackView, ClientUpdates, SimulationState
 from tests.oracles import aggregation, training
 
 step = jax.jit(train_round, static_argnames="structure")
@@ -67,9 +68,7 @@ def simulated(run: Run, rounds: int | None = None) -> Iterator[Step]:
   state = run.state
   for number in range(len(run.rounds.clients) if rounds is None else rounds):
     inputs = round_input(run, number)
-    after, (loss, benign) = step(
-      run.structure, run.parts, run.data, run.numbers, run.keys, state, inputs
-    )
+    after, (loss, benign, _) = step(run.structure, run.constants, state, inputs)
     yield Step(state, after, inputs, float(loss), int(benign))
     state = after
 
@@ -82,16 +81,31 @@ def final_state(run: Run, rounds: int | None = None) -> SimulationState:
   return state
 
 
+def honest_uploads(run: Run, before: SimulationState, inputs: RoundInput) -> ClientUpdates:
+  """What all clients of a round send if nobody attacks and nothing is transformed."""
+  model, loss, _, client_term, *_ = run.constants.parts
+  trained = train_clients(
+    model,
+    loss,
+    client_term,
+    before.server.defense,
+    client_view(run.structure, run.constants, before, inputs),
+    inputs.clients < run.structure.num_benign,
+    client_learning_rate=run.constants.numbers.client_learning_rate,
+    mean=run.structure.mean,
+  )
+  return trained.uploads
+
+
 def pairs_of(run: Run, number: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
   """Positives and negatives of every client in a round, as the simulator draws them."""
-  data = run.data.training
+  data = run.constants.data.training
   start, length = np.asarray(data.start), np.asarray(data.length)
   positive = np.asarray(data.positive)
   if data.negatives is None:
-    assert data.complement is not None
     users = np.repeat(np.arange(len(length)), length)
     offset = np.concatenate([np.arange(one) for one in length])
-    key = jax.random.fold_in(run.keys.negatives, number)
+    key = jax.random.fold_in(run.constants.keys.negatives, number)
     negative = np.asarray(
       draw_negatives(
         key,
@@ -112,7 +126,7 @@ def poisoned_rows(
   run: Run, before: SimulationState, inputs: RoundInput
 ) -> list[tuple[int, int, np.ndarray]]:
   """What the attack uploads in a round: (client, item, row), clients by number."""
-  if run.parts.poison is None:
+  if run.constants.parts.poison is None:
     return []
   active = inputs.malicious >= 0
   view = AttackView(
@@ -121,17 +135,17 @@ def poisoned_rows(
     client=jnp.where(active, inputs.malicious, run.population.num_malicious),
     active=active,
     slot=inputs.slot,
-    targets=run.data.evaluation.targets,
-    learning_rate=jnp.float32(run.numbers.learning_rate),
+    targets=run.constants.data.evaluation.targets,
+    learning_rate=jnp.float32(run.constants.numbers.learning_rate),
     benign=None,
   )
   uploads, _ = jax.jit(lambda poison, state, view, key: poison(state, None, view, key))(
-    run.parts.poison, before.attack, view, jax.random.key(0)
+    run.constants.parts.poison, before.attack, view, jax.random.key(0)
   )
   clients = np.asarray(inputs.clients)
   return [
     (int(clients[client]), int(item), np.asarray(row, np.float64))
-    for client, item, row in zip(*(np.asarray(part) for part in uploads), strict=True)
+    for client, item, row in zip(*(np.asarray(part) for part in uploads[:3]), strict=True)
     if item < run.structure.num_items
   ]
 
@@ -164,14 +178,14 @@ def assert_rounds_match(
       "loss": train.loss,
       "reduction": train.reduction,
       "duplicates": train.duplicates,
-      "client_learning_rate": run.numbers.client_learning_rate,
-      "server_learning_rate": run.numbers.learning_rate,
+      "client_learning_rate": run.constants.numbers.client_learning_rate,
+      "server_learning_rate": run.constants.numbers.learning_rate,
       "aggregate": aggregate,
       "extra_uploads": extra,
       "row_clip": None,
     }
     loss = training.federated_round(users, table, benign, positives, negatives, **options)[2]
-    trained = benign if run.parts.poison is not None else present
+    trained = benign if run.constants.parts.poison is not None else present
     users, table, _ = training.federated_round(
       users, table, trained, positives, negatives, **options
     )

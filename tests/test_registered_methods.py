@@ -82,9 +82,7 @@ def trained(run, change_input=None, structure=None):
   for number in range(len(run.rounds.clients)):
     inputs = round_input(run, number)
     inputs = inputs if change_input is None else change_input(inputs, number)
-    state, (loss, _) = step(
-      structure or run.structure, run.parts, run.data, run.numbers, run.keys, state, inputs
-    )
+    state, (loss, *_) = step(structure or run.structure, run.constants, state, inputs)
     assert math.isfinite(float(loss))
   return state
 

@@ -10,13 +10,13 @@ import pytest
 from fedrecjax import attacks, defenses, models
 from fedrecjax.config import AttackerConfig, TrainConfig
 from fedrecjax.runner import simulate
-from fedrecjax.simulation import train_clients
 from fedrecjax.types import Attack, Defense
 from fedrecjax.uploads import item_rows, keep_clients
 from tests.lockstep import (
   EVALUATION,
   assert_rounds_match,
   final_state,
+  honest_uploads,
   make_run,
   round_input,
   simulated,
@@ -51,7 +51,7 @@ def test_rounds_match_the_oracle(small, loss, reduction, num_negatives, duplicat
 def test_rounds_match_with_negatives_drawn_every_round(small):
   train = TrainConfig(negatives="every_round", num_negatives=3, **FIVE_PER_ROUND)
   run = make_run(small, train=train)
-  assert run.data.training.negatives is None
+  assert run.constants.data.training.negatives is None
   assert_rounds_match(run, train)
 
 
@@ -84,7 +84,7 @@ def test_rounds_match_under_model_poisoning(small, attack):
   attacker = AttackerConfig(malicious_ratio=0.25, num_targets=2)
   run = make_run(small, train=train, attack=attack, attacker=attacker)
   # Malicious clients have no data, and a round has room for more of them than there are.
-  assert (np.asarray(run.data.training.length)[run.structure.num_benign :] == 0).all()
+  assert (np.asarray(run.constants.data.training.length)[run.structure.num_benign :] == 0).all()
   assert (run.rounds.malicious < 0).any()
   assert assert_rounds_match(run, train) > 0
 
@@ -94,7 +94,7 @@ def test_rounds_match_under_data_poisoning(small, membership):
   train = TrainConfig(**FIVE_PER_ROUND)
   attacker = AttackerConfig(malicious_ratio=0.25, membership=membership, num_targets=2)
   run = make_run(small, train=train, attack=attacks.random(max_rows=12), attacker=attacker)
-  assert np.asarray(run.data.training.length)[run.structure.num_benign :].tolist() == [6, 6, 6]
+  assert np.asarray(run.constants.data.training.length)[run.structure.num_benign :].tolist() == [6, 6, 6]
   assert_rounds_match(run, train)
 
 
@@ -164,7 +164,7 @@ def test_upload_noise_has_the_stated_size(small):
   )
   moved = noisy - clean
   run = make_run(small, train=train)
-  data = run.data.training
+  data = run.constants.data.training
   users = np.repeat(np.arange(12), np.asarray(data.length))
   touched = np.concatenate(
     [
@@ -187,7 +187,7 @@ def test_sum_of_benign_uploads_is_the_centralised_gradient(small):
     epochs=1, clients_per_round=100, reduction="sum", num_negatives=2, learning_rate=0.5
   )
   run = make_run(small, train=train)
-  data = run.data.training
+  data = run.constants.data.training
   users = jnp.repeat(jnp.arange(12), data.length)
 
   def loss(private, items):
@@ -213,9 +213,7 @@ def tables_of(run, structure=None, inputs=None):
   for number in range(len(run.rounds.clients)):
     one = round_input(run, number)
     one = one if inputs is None else inputs(one, number)
-    state, _ = step(
-      structure or run.structure, run.parts, run.data, run.numbers, run.keys, state, one
-    )
+    state, _ = step(structure or run.structure, run.constants, state, one)
   return np.asarray(state.server.public.items), np.asarray(state.private)
 
 
@@ -356,21 +354,11 @@ def test_a_filter_may_drop_clients_before_a_rule(small):
   run = make_run(
     small, train=train, defense=defenses.chain(dropping, defenses.median(scale="mean"))
   )
-  state, _ = step(
-    run.structure, run.parts, run.data, run.numbers, run.keys, run.state, round_input(run, 0)
-  )
-  trained = train_clients(
-    run.structure,
-    run.parts,
-    run.data.training,
-    run.numbers,
-    run.keys,
-    run.state,
-    round_input(run, 0),
-  )
+  state, _ = step(run.structure, run.constants, run.state, round_input(run, 0))
+  uploads = honest_uploads(run, run.state, round_input(run, 0))
   kept = [
     (int(client), int(item), np.asarray(row, np.float64))
-    for client, item, row in zip(*(np.asarray(part) for part in trained.uploads), strict=True)
+    for client, item, row in zip(*(np.asarray(part) for part in uploads[:3]), strict=True)
     if item < 30 and client > 0
   ]
   merged = {}

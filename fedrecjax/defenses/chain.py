@@ -5,13 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from fedrecjax.hyperparameters import as_argument, traced
-from fedrecjax.types import ClientUpdates, Defense, DefenseContext, DefenseView, ItemRows, State
+from fedrecjax.types import (
+  ClientTerm,
+  ClientUpdates,
+  ClientView,
+  Defense,
+  DefenseContext,
+  DefenseView,
+  State,
+  Update,
+)
 
 
 def chain(*parts: Defense) -> Defense:
-  """One defence of several: filters run from left to right, then the one aggregation rule among them, if any.
+  """One defence of several: each stage runs from left to right, and at most one part has an aggregation rule.
+
+  Clients add up all terms, then transform what they send; the server filters, then aggregates.
 
   Args:
     *parts: at least one defence.
@@ -33,41 +45,78 @@ def chain(*parts: Defense) -> Defense:
   if len(parts) == 1:
     return parts[0]
   stages = tuple(
-    tuple(as_argument(stage) for stage in (part.client_transform, part.filter, part.aggregate, part.init))
+    tuple(
+      as_argument(stage)
+      for stage in (part.client_term, part.client_transform, part.filter, part.aggregate, part.init)
+    )
     for part in parts
   )
-  return _chain(stages=stages)._replace(unique_rows=any(part.unique_rows for part in parts))
+  return _chain(stages=stages)._replace(
+    unique_rows=any(part.unique_rows for part in parts),
+    requires=frozenset().union(*(part.requires for part in parts)),
+  )
+
+
+def add_terms(first: ClientTerm, second: ClientTerm) -> ClientTerm:
+  """Two terms of the clients' loss as one."""
+
+  def add(one: jax.Array | None, two: jax.Array | None) -> jax.Array | None:
+    return two if one is None else one if two is None else one + two
+
+  def join(one: jax.Array | None, two: jax.Array | None) -> jax.Array | None:
+    return two if one is None else one if two is None else jnp.concatenate([one, two], axis=1)
+
+  return ClientTerm(
+    loss=first.loss + second.loss,
+    private=add(first.private, second.private),
+    rows=add(first.rows, second.rows),
+    items=join(first.items, second.items),
+    item_rows=join(first.item_rows, second.item_rows),
+  )
 
 
 @traced
 def _chain(*, stages: tuple[tuple[Any, ...], ...]) -> Defense:
-  transforms, filters, rules, inits = zip(*stages, strict=True)
+  terms, transforms, filters, rules, inits = zip(*stages, strict=True)
 
   def init(key: jax.Array, context: DefenseContext) -> State:
     return tuple(init(jax.random.fold_in(key, number), context) for number, init in enumerate(inits))
 
-  def client_transform(uploads: ClientUpdates, clients: jax.Array, key: jax.Array) -> ClientUpdates:
-    for number, transform in enumerate(transforms):
-      if transform is not None:
-        uploads = transform(uploads, clients, jax.random.fold_in(key, number))
-    return uploads
+  def client_term(state: State, view: ClientView) -> tuple[ClientTerm, State]:
+    states = list(state)
+    total = None
+    for number, part in enumerate(terms):
+      if part is not None:
+        term, states[number] = part(states[number], view._replace(key=jax.random.fold_in(view.key, number)))
+        total = term if total is None else add_terms(total, term)
+    assert total is not None
+    return total, tuple(states)
+
+  def client_transform(state: State, uploads: ClientUpdates, view: ClientView) -> tuple[ClientUpdates, State]:
+    return in_turn(transforms, state, uploads, view)
 
   def filter_uploads(state: State, uploads: ClientUpdates, view: DefenseView) -> tuple[ClientUpdates, State]:
+    return in_turn(filters, state, uploads, view)
+
+  def in_turn(stage: tuple[Any, ...], state: State, uploads: ClientUpdates, view: Any) -> tuple[ClientUpdates, State]:
     states = list(state)
-    for number, part in enumerate(filters):
+    for number, part in enumerate(stage):
       if part is not None:
-        uploads, states[number] = part(states[number], uploads, view)
+        uploads, states[number] = part(
+          states[number], uploads, view._replace(key=jax.random.fold_in(view.key, number))
+        )
     return uploads, tuple(states)
 
-  def aggregate(state: State, uploads: ClientUpdates, view: DefenseView) -> tuple[ItemRows, State]:
+  def aggregate(state: State, uploads: ClientUpdates, view: DefenseView) -> tuple[Update, State]:
     number = next(number for number, rule in enumerate(rules) if rule is not None)
-    rows, changed = rules[number](state[number], uploads, view)
-    return rows, (*state[:number], changed, *state[number + 1 :])
+    update, changed = rules[number](state[number], uploads, view)
+    return update, (*state[:number], changed, *state[number + 1 :])
 
   def absent(stage: tuple[Any, ...]) -> bool:
     return all(part is None for part in stage)
 
   return Defense(
+    client_term=None if absent(terms) else client_term,
     client_transform=None if absent(transforms) else client_transform,
     filter=None if absent(filters) else filter_uploads,
     aggregate=None if absent(rules) else aggregate,

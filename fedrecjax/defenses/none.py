@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from fedrecjax.defenses.registry import DEFENSES
 from fedrecjax.hyperparameters import traced
-from fedrecjax.types import ClientUpdates, Defense, DefenseView, ItemRows, State
+from fedrecjax.types import ClientUpdates, Defense, DefenseView, ItemRows, State, Update
 
 Scale = Literal["sum", "mean"]
 
@@ -26,11 +26,11 @@ def none(*, scale: Scale = "sum") -> Defense:
     A defence with an aggregation rule only.
   """
 
-  def aggregate(state: State, uploads: ClientUpdates, view: DefenseView) -> tuple[ItemRows, State]:
+  def aggregate(state: State, uploads: ClientUpdates, view: DefenseView) -> tuple[Update, State]:
     row = uploads.row
     if scale == "mean":
       counts = jnp.zeros(view.num_items).at[uploads.item].add(1.0, mode="drop")
       row = row / jnp.maximum(counts.at[uploads.item].get(mode="clip"), 1.0)[:, None]
-    return ItemRows(uploads.item, row), state
+    return Update(ItemRows(uploads.item, row)), state
 
   return Defense(aggregate=aggregate, unique_rows=scale == "mean")

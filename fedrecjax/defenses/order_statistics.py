@@ -12,7 +12,7 @@ from fedrecjax.defenses.item_groups import map_items, sort_rows
 from fedrecjax.defenses.none import Scale
 from fedrecjax.defenses.registry import DEFENSES
 from fedrecjax.hyperparameters import check, traced
-from fedrecjax.types import ClientUpdates, Defense, DefenseView, ItemRows, State
+from fedrecjax.types import ClientUpdates, Defense, DefenseView, State, Update
 
 FRule = Literal["ratio_of_count", "per_round", "global", "number"]
 
@@ -100,12 +100,12 @@ def _per_item(
 ) -> Defense:
   """A defence whose aggregation rule is a statistic of each item's sorted rows."""
 
-  def aggregate(state: State, uploads: ClientUpdates, view: DefenseView) -> tuple[ItemRows, State]:
+  def aggregate(state: State, uploads: ClientUpdates, view: DefenseView) -> tuple[State, Update]:
     def rule(values: jax.Array, count: jax.Array) -> jax.Array:
       result = statistic(sort_rows(values), count, view)
       return result * count[:, None] if scale == "sum" else result
 
-    return map_items(rule, uploads, num_items=view.num_items, max_count=view.num_clients), state
+    return Update(map_items(rule, uploads, num_items=view.num_items, max_count=view.num_clients)), state
 
   return Defense(aggregate=aggregate, unique_rows=True)
 

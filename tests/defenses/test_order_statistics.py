@@ -10,14 +10,16 @@ import pytest
 
 from fedrecjax import defenses
 from fedrecjax.defenses.order_statistics import trim_count
-from fedrecjax.types import DefenseView
+from tests.views import defense_view
 
 # Beyond, float32 cannot tell 0.499 * 33501 from the integer above it.
 LARGEST_FEDERATION = 33_000
 
 
 def view(clients, federation):
-  return DefenseView(None, 0, 5, 8, jnp.int32(clients), jnp.int32(federation))
+  return defense_view(
+    num_items=5, num_clients=8, clients=clients, federation=jnp.int32(federation)
+  )
 
 
 @pytest.mark.parametrize(

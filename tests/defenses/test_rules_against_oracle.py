@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from fedrecjax import defenses
-from fedrecjax.types import ClientUpdates, DefenseView, Public
+from fedrecjax.types import ClientUpdates
 from fedrecjax.uploads import merge_rows
 from tests.oracles import aggregation
+from tests.views import defense_view
 
 M, C, D, CAPACITY = 14, 150, 2, 1100
 ROUNDS = 12  # for each variant
@@ -30,18 +31,11 @@ def aggregated(stages, uploads, clients, federation):
   """The dense update of all items that a defence's stages make of uploads."""
   filter_uploads, aggregate, init = stages
   uploads = merge_rows(uploads, M)
-  view = DefenseView(
-    Public(jnp.zeros((M, D)), ()),
-    jnp.int32(0),
-    num_items=M,
-    num_clients=C,
-    clients=clients,
-    federation=federation,
-  )
+  view = defense_view(num_items=M, num_clients=C, clients=clients, federation=federation)
   state = init(jax.random.key(0), None)
   if filter_uploads is not None:
     uploads, state = filter_uploads(state, uploads, view)
-  rows, _ = aggregate(state, uploads, view)
+  rows = aggregate(state, uploads, view)[0].items
   return jnp.zeros((M, D)).at[rows.item].add(rows.row, mode="drop")
 
 

@@ -24,10 +24,9 @@ def planned(small):
 
 
 def after_one_epoch(run):
-  arguments = (run.parts, run.data, run.numbers, run.keys)
   inputs = round_inputs(run.rounds, slice(0, run.rounds.per_epoch))
   state = jax.tree.map(jnp.copy, run.state)  # training uses its memory again
-  return jitted_rounds(run.structure, *arguments, state, inputs)[0]
+  return jitted_rounds(run.structure, run.constants, state, inputs)[0]
 
 
 def test_the_simulator_agrees_with_its_rivals(planned):
