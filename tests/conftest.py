@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from fedrecjax.datasets import Dataset, ItemLists
+from fedrecjax.runner import PROGRAMS
 
 # Nine tenths of the tests' time is compilation by XLA, of programs that change only with the code.
 # The cache is keyed by the program and XLA's version, so that it can be stale for nobody; it is the
@@ -57,3 +58,13 @@ def real_data() -> pathlib.Path:
   if not folder:
     pytest.skip("set FEDRECJAX_DATA to a folder with real data sets to run this test")
   return pathlib.Path(folder)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _programs_are_given_back():
+  """Drops compiled programs after each module: a process may hold some 65,000 memory maps, and
+  thousands of programs hold more.
+  """
+  yield
+  PROGRAMS.clear()
+  jax.clear_caches()
