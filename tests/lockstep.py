@@ -160,10 +160,11 @@ def assert_rounds_match(
   train: TrainConfig,
   *,
   aggregate: Callable[[list[training.ClientRow]], np.ndarray] = total,
+  term: Callable[[int], training.Term] | None = None,
   tolerance: float = 1e-5,
 ) -> int:
   """Runs all rounds of a run beside the oracle, which carries its own state; returns the rows that
-  attacks sent.
+  attacks sent. `term` gives what clients add to their loss in a round.
   """
   users = np.asarray(run.state.private, np.float64)
   table = np.asarray(run.state.server.public.items, np.float64)
@@ -183,6 +184,7 @@ def assert_rounds_match(
       "aggregate": aggregate,
       "extra_uploads": extra,
       "row_clip": None,
+      "term": None if term is None else term(number),
     }
     loss = training.federated_round(users, table, benign, positives, negatives, **options)[2]
     trained = benign if run.constants.parts.poison is not None else present
@@ -197,4 +199,70 @@ def assert_rounds_match(
     )
     assert one.benign == len(benign)
     np.testing.assert_allclose(one.loss, loss * len(benign), rtol=1e-5, atol=1e-6)
+  return poisoned
+
+
+def as_summed(uploads: list[tuple[int, int, np.ndarray]]) -> dict[int, np.ndarray]:
+  """The plain sum of a round's uploads, by item."""
+  return {
+    item: total(client_rows) for item, client_rows in aggregation.group_by_item(uploads).items()
+  }
+
+
+def assert_defended_rounds_match(
+  run: Run,
+  train: TrainConfig,
+  *,
+  sent: Callable[[int, int, dict[int, np.ndarray]], dict[int, np.ndarray]] | None = None,
+  update: Callable[[list[tuple[int, int, np.ndarray]]], dict[int, np.ndarray]] = as_summed,
+  tolerance: float = 1e-5,
+) -> int:
+  """Like `assert_rounds_match`, for defences that look at all rows of a client or of a round.
+
+  Args:
+    run: the run.
+    train: its training.
+    sent: (round, client, its gradients by item) -> what it sends, for clients that train on data.
+    update: (client, item, row) of a round, the attack's last -> what the server subtracts, by item,
+      before it multiplies by the step size.
+    tolerance: of vectors, absolute.
+
+  Returns:
+    The number of rows that attacks sent.
+  """
+  users = np.asarray(run.state.private, np.float64)
+  table = np.asarray(run.state.server.public.items, np.float64)
+  poisoned = 0
+  for number, one in enumerate(simulated(run)):
+    extra = poisoned_rows(run, one.before, one.inputs)
+    poisoned += len(extra)
+    positives, negatives = pairs_of(run, number)
+    uploads: list[tuple[int, int, np.ndarray]] = []
+    moved = users.copy()
+    for client in (int(client) for client in one.inputs.clients):
+      is_benign = client < run.structure.num_benign
+      follows = is_benign or run.constants.parts.poison is None
+      if client >= run.structure.num_clients or not follows:
+        continue
+      _, gradient, rows = training.client_gradients(
+        users[client],
+        table,
+        positives[client],
+        negatives[client],
+        loss=train.loss,
+        reduction=train.reduction,
+        duplicates=train.duplicates,
+      )
+      moved[client] -= run.constants.numbers.client_learning_rate * gradient
+      rows = rows if sent is None else sent(number, client, rows)
+      uploads += [(client, item, row) for item, row in rows.items()]
+    users, table = moved, table.copy()
+    for item, row in update(uploads + extra).items():
+      table[item] -= run.constants.numbers.learning_rate * row
+    np.testing.assert_allclose(
+      one.after.private, users, atol=tolerance, err_msg=f"users, round {number}"
+    )
+    np.testing.assert_allclose(
+      one.after.server.public.items, table, atol=tolerance, err_msg=f"items, round {number}"
+    )
   return poisoned

@@ -1,6 +1,6 @@
 """PIECK: the popular item embedding based attack, in its two forms.
 
-Malicious clients find popular items by how much their embeddings move (:mod:`fedrecjax.attacks.mining`), then push
+Malicious clients find popular items by how much their embeddings move (:mod:`fedrecjax.mining`), then push
 the targets towards them: PIECK-IPE by cosine similarity, PIECK-UEA by taking popular items for users.
 
 Reference: Zhang et al., "Preventing the Popular Item Embedding Based Attack in Federated Recommendations", 2024.
@@ -15,26 +15,15 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from fedrecjax.attacks.mining import MiningState, init_mining, mine
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.hyperparameters import check, traced
+from fedrecjax.mining import MiningState, init_mining, mine, popular_items
+from fedrecjax.similarity import cosine
 from fedrecjax.types import Attack, AttackContext, AttackView, ClientUpdates
 from fedrecjax.uploads import item_rows
 
 BeforeMined = Literal["wait", "arbitrary"]
 Strategy = Literal["together", "copy"]
-_SMALLEST_NORM = 1e-8
-
-
-def cosine(first: jax.Array, second: jax.Array) -> jax.Array:
-  """Cosine similarity of two vectors `[d]`; 0, with gradient 0, where one of them is zero."""
-
-  def norm(vector: jax.Array) -> jax.Array:
-    square = jnp.sum(vector * vector)
-    return jnp.sqrt(jnp.where(square > _SMALLEST_NORM**2, square, 1.0)) * (square > _SMALLEST_NORM**2)
-
-  scale = norm(first) * norm(second)
-  return jnp.where(scale > 0, jnp.dot(first, second) / jnp.where(scale > 0, scale, 1.0), 0.0)
 
 
 def inverse_rank_weights(member: jax.Array) -> jax.Array:
@@ -157,13 +146,13 @@ def _pieck(
     state: MiningState, uploads: ClientUpdates, view: AttackView, key: jax.Array
   ) -> tuple[ClientUpdates, MiningState]:
     del uploads, key
-    state = mine(state, view)
     table = view.public.items
-    popular = state.popular.at[view.client].get(mode="clip")
+    state = mine(state, table, view.round)
+    popular, mined = popular_items(state, view.client)
     rows = scale * jax.vmap(gradients, in_axes=(None, None, 0))(table, view.targets, popular)
     sending = view.active
     if before_mined == "wait":
-      sending &= state.mined.at[view.client].get(mode="clip")
+      sending &= mined
     return item_rows(view.slot, sending, view.targets, rows, table.shape[0]), state
 
   return Attack(poison, init)

@@ -3,7 +3,7 @@
 The score of user u and item v is the dot product u . v; the loss sees sigmoid(u . v).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,22 @@ Loss = Literal["bce", "bpr"]
 Reduction = Literal["sum", "mean"]
 Duplicates = Literal["sum", "first"]
 ClientRow = tuple[int, np.ndarray]
+Term = Callable[
+  [int, np.ndarray, np.ndarray, list[int]], tuple[float, np.ndarray, Sequence[np.ndarray]]
+]
+
+
+def collapse(
+  entries: Iterable[tuple[int, np.ndarray]], duplicates: Duplicates
+) -> dict[int, np.ndarray]:
+  """One row per item from the contributions of a client's list; see `client_gradients`."""
+  rows: dict[int, np.ndarray] = {}
+  for item, contribution in entries:
+    if item not in rows:
+      rows[item] = contribution
+    elif duplicates == "sum":
+      rows[item] = rows[item] + contribution
+  return rows
 
 
 def client_gradients(
@@ -89,13 +105,7 @@ def client_gradients(
       entries.append((int(positive), positive_entry))
       entries.extend(negative_entries)
 
-  rows: dict[int, np.ndarray] = {}
-  for item, contribution in entries:
-    if item not in rows:
-      rows[item] = contribution
-    elif duplicates == "sum":
-      rows[item] = rows[item] + contribution
-
+  rows = collapse(entries, duplicates)
   if reduction == "mean":
     loss_value /= number_of_terms
     user_gradient = user_gradient / number_of_terms
@@ -131,6 +141,7 @@ def federated_round(
   aggregate: Callable[[list[ClientRow]], np.ndarray],
   extra_uploads: Sequence[tuple[int, int, np.ndarray]],
   row_clip: float | None,
+  term: Term | None = None,
 ) -> tuple[np.ndarray, np.ndarray, float]:
   """One communication round: steps 1 to 4 of PIECK, section III-A.
 
@@ -153,6 +164,10 @@ def federated_round(
       their order, then the extra ones.
     extra_uploads: (client, item, row [d]) of malicious clients.
     row_clip: L2 bound per uploaded row, or None.
+    term: what clients add to their loss, or None: (client, its vector, the table, its list) ->
+      value, gradient [d] of its vector, one gradient [d] per entry. The list is positive 1, its
+      negatives, positive 2 and so on; "first" keeps the first copy's gradient as it does of the
+      loss. `reduction` does not apply to it.
 
   Returns:
     New users [N, d], new table [M, d], and the mean over `clients` of their loss, in which clients
@@ -172,6 +187,17 @@ def federated_round(
       reduction=reduction,
       duplicates=duplicates,
     )
+    if term is not None:
+      entries = [
+        int(item)
+        for positive, others in zip(positives[client], negatives[client], strict=True)
+        for item in (positive, *others)
+      ]
+      extra_loss, extra_gradient, extra_rows = term(client, users[client], table, entries)
+      loss_value += extra_loss
+      user_gradient = user_gradient + extra_gradient
+      for item, row in collapse(zip(entries, extra_rows, strict=True), duplicates).items():
+        rows[item] = rows.get(item, np.zeros_like(row)) + row
     losses.append(loss_value)
     new_users[client] = users[client] - client_learning_rate * user_gradient
     for item, row in rows.items():

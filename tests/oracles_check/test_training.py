@@ -264,3 +264,29 @@ def test_mean_loss_counts_a_client_without_positives_as_zero():
   negatives = [np.array([[1]]), np.zeros((0, 1), int), np.array([[1]])]
   _, _, loss = run_round(USERS, ITEMS, [0, 1], [[0], [], [0]], negatives)
   assert loss == pytest.approx(math.log(2.0))
+
+
+@pytest.mark.parametrize(("duplicates", "of_item_0"), [("sum", -0.25 + 5.0), ("first", -0.125 + 1)])
+def test_round_with_an_extra_term(duplicates, of_item_0):
+  # Client 0 holds 0, 1, 0, 2; all items are zero, so that each copy's gradient is -+1/2 over four
+  # terms. The term's own gradients 1, 2, 4, 8 are not divided.
+  seen = []
+
+  def term(*arguments):
+    seen.append(arguments)
+    return 10.0, np.array([0.5]), [np.array([2.0**power]) for power in range(4)]
+
+  users, table, loss = run_round(
+    USERS,
+    [[0.0], [0.0], [0.0]],
+    [0],
+    [[0, 0]],
+    [np.array([[1], [2]])],
+    reduction="mean",
+    duplicates=duplicates,
+    term=term,
+  )
+  assert seen[0][0] == 0 and seen[0][1] == 1.0 and seen[0][3] == [0, 1, 0, 2]
+  np.testing.assert_allclose(users, [[0.5], [7.0], [2.0]])
+  np.testing.assert_allclose(table, [[-of_item_0], [-2.125], [-8.125]])
+  assert loss == pytest.approx(math.log(2.0) + 10.0)
