@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 from rich.console import Console
 
+from experiments.detected import detection_table
 from experiments.flags import Options
 from experiments.frames import rebuild_results, versions_of
 from experiments.grid import Cell, cell_name, expand, varying_fields
@@ -55,7 +56,7 @@ def conclude(options: Options, cells: Sequence[Cell], failures: Mapping[str, str
 
 
 def tables_of(options: Options, finished: Sequence[Cell], results: pl.DataFrame) -> list[Table]:
-  """A table per recipe, or one of the grid; then the comparison with runs without attack."""
+  """A table per recipe, or one of the grid; the comparison with runs without attack; what defences caught."""
   tables = []
   for name in options.recipes:
     own = {cell.hash for cell in expand(RECIPES[name].settings, options.settings)}
@@ -64,8 +65,8 @@ def tables_of(options: Options, finished: Sequence[Cell], results: pl.DataFrame)
       tables.append(recipe_table(RECIPES[name], cells, results, options.settings))
   if not options.recipes:
     tables.append(summarise(finished, results, title="Sweep"))
-  comparison = compare_with_unattacked(finished, options.out_dir)
-  return tables if comparison is None else [*tables, comparison]
+  further = (compare_with_unattacked(finished, options.out_dir), detection_table(finished, options.out_dir))
+  return [*tables, *(table for table in further if table is not None)]
 
 
 def interrupted(options: Options, cells: Sequence[Cell]) -> None:

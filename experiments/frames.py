@@ -65,12 +65,23 @@ def cell_frames(cell: Cell, result: Result, version: str) -> tuple[pl.DataFrame,
   return metrics.with_columns(constants), per_user
 
 
+def detection_frame(result: Result) -> pl.DataFrame | None:
+  """One row per round of a defence that rejects or rescales uploads, None for others; undefined shares are null."""
+  if not result.detection:
+    return None
+  rounds = len(next(iter(result.detection.values())))
+  return pl.DataFrame({"round": np.arange(1, rounds + 1), **result.detection}).fill_nan(None)
+
+
 def write_cell(out_dir: pathlib.Path, cell: Cell, result: Result, version: str) -> None:
   """Writes the folder of a finished cell, as a whole."""
   metrics, per_user = cell_frames(cell, result, version)
+  detection = detection_frame(result)
   with new_folder(cell_dir(out_dir, cell)) as folder:
     metrics.write_parquet(folder / "metrics.parquet")
     per_user.write_parquet(folder / "per_user.parquet")
+    if detection is not None:
+      detection.write_parquet(folder / "detection.parquet")
     content = {"config_hash": cell.hash, "version": version, "config": cell.flat}
     (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n")
 

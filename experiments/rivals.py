@@ -112,4 +112,17 @@ def trimmed_rule(rows: np.ndarray) -> np.ndarray:
   return np.sort(rows, axis=0)[trimmed : len(rows) - trimmed].mean(axis=0) * len(rows)
 
 
-RULES: dict[str, Aggregate | None] = {"none": None, "median": median_rule, "trimmed_mean": trimmed_rule}
+def krum_rule(rows: np.ndarray) -> np.ndarray:
+  """The row nearest to its n - f - 2 nearest neighbours, f 5 % of n, on the scale of a sum, by a Gram matrix."""
+  count = len(rows)
+  neighbors = max(count - int(0.05 * count) - 2, 1)
+  squares = (rows * rows).sum(axis=1)
+  distances = squares[:, None] + squares - 2 * rows @ rows.T
+  np.fill_diagonal(distances, np.inf)
+  nearest = np.partition(distances, min(neighbors, count) - 1, axis=1)[:, :neighbors]
+  return rows[nearest.sum(axis=1).argmin()] * count
+
+
+RULES: dict[str, Aggregate | None] = {
+  "none": None, "median": median_rule, "trimmed_mean": trimmed_rule, "krum": krum_rule,
+}

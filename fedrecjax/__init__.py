@@ -8,7 +8,19 @@ from fedrecjax import attacks, datasets, defenses, models
 from fedrecjax.attacks import bandwagon, explicit_boosting, pieck_ipe, pieck_uea
 from fedrecjax.config import AttackerConfig, ConfigError, DataConfig, EvalConfig, RunConfig, TrainConfig, from_flat
 from fedrecjax.datasets import DataError, Dataset, Interactions, load
-from fedrecjax.defenses import chain, median, norm_bound, trimmed_mean
+from fedrecjax.defenses import (
+  bulyan,
+  chain,
+  fl_wbc,
+  hics,
+  krum,
+  median,
+  multi_krum,
+  norm_bound,
+  pieck_reg,
+  trimmed_mean,
+  union,
+)
 from fedrecjax.hyperparameters import traced
 from fedrecjax.models import mf
 from fedrecjax.runner import DivergedError, Result, simulate, simulate_config
@@ -16,7 +28,9 @@ from fedrecjax.types import (
   Attack,
   AttackContext,
   AttackView,
+  ClientTerm,
   ClientUpdates,
+  ClientView,
   Defense,
   DefenseContext,
   DefenseView,
@@ -24,8 +38,10 @@ from fedrecjax.types import (
   Loss,
   Model,
   Public,
+  Samples,
+  Update,
 )
-from fedrecjax.uploads import item_rows
+from fedrecjax.uploads import item_rows, keep_clients
 from fedrecjax.version import __version__
 
 __all__ = [
@@ -33,7 +49,9 @@ __all__ = [
   "AttackContext",
   "AttackView",
   "AttackerConfig",
+  "ClientTerm",
   "ClientUpdates",
+  "ClientView",
   "ConfigError",
   "DataConfig",
   "DataError",
@@ -50,25 +68,35 @@ __all__ = [
   "Public",
   "Result",
   "RunConfig",
+  "Samples",
   "TrainConfig",
+  "Update",
   "__version__",
   "attacks",
   "bandwagon",
+  "bulyan",
   "chain",
   "datasets",
   "defenses",
   "explicit_boosting",
+  "fl_wbc",
   "from_flat",
+  "hics",
   "item_rows",
+  "keep_clients",
+  "krum",
   "load",
   "median",
   "mf",
   "models",
+  "multi_krum",
   "norm_bound",
   "pieck_ipe",
+  "pieck_reg",
   "pieck_uea",
   "simulate",
   "simulate_config",
   "traced",
   "trimmed_mean",
+  "union",
 ]

@@ -10,7 +10,8 @@ from fedrecjax.types import ClientUpdates
 from fedrecjax.uploads import row_norms
 
 LEVELS = ("client", "row")
-_COUNTS = ("malicious_flagged", "malicious", "benign_flagged", "benign")
+COUNTS = ("malicious_flagged", "malicious", "benign_flagged", "benign")
+QUALITIES = ("precision", "recall", "false_positive_rate")
 # A row counts as rescaled when it has lost more of its length than rounding explains.
 _UNTOUCHED = 1 - 1e-5
 
@@ -62,10 +63,9 @@ def detection_columns(counts: np.ndarray) -> dict[str, np.ndarray]:
   columns: dict[str, np.ndarray] = {}
   for level, name in enumerate(LEVELS):
     of_level = counts[:, level]
-    columns |= {f"{name}_{count}": of_level[:, number] for number, count in enumerate(_COUNTS)}
+    columns |= {f"{name}_{count}": of_level[:, number] for number, count in enumerate(COUNTS)}
     caught, malicious, false, benign = of_level.T.astype(float)
-    for quality, part, whole in (
-      ("precision", caught, caught + false), ("recall", caught, malicious), ("false_positive_rate", false, benign),
-    ):
+    shares = ((caught, caught + false), (caught, malicious), (false, benign))
+    for quality, (part, whole) in zip(QUALITIES, shares, strict=True):
       columns[f"{name}_{quality}"] = np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
   return columns

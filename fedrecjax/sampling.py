@@ -15,6 +15,7 @@ import numpy as np
 from jax import lax
 
 from fedrecjax.datasets import ItemLists
+from fedrecjax.search import count_up_to
 
 
 class Complement(NamedTuple):
@@ -54,19 +55,9 @@ def item_of_rank(complement: Complement, user: jax.Array, rank: jax.Array, num_i
     Item ids of the same shape.
   """
   start, length = complement.start[user], complement.length[user]
-  last = max(complement.shifted.shape[0] - 1, 0)
-
-  def halve(_: int, bounds: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-    low, high = bounds
-    middle = (low + high) // 2
-    below = (complement.shifted[jnp.minimum(start + middle, last)] <= rank) & (low < high)
-    return jnp.where(below, middle + 1, low), jnp.where(below, high, middle)
-
   if complement.shifted.shape[0] == 0:
     return rank
-  # The lists' lengths are data, not structure: a list holds at most M items, so this many halvings always do.
-  low, _ = lax.fori_loop(0, num_items.bit_length(), halve, (jnp.zeros_like(length), length))
-  return rank + low
+  return rank + count_up_to(complement.shifted, start, length, rank, longest=num_items)
 
 
 def uniform_below(bits: jax.Array, bound: jax.Array) -> jax.Array:
@@ -121,7 +112,12 @@ def distinct_ranks(key: jax.Array, bound: jax.Array, count: int) -> jax.Array:
   Returns:
     int32 `[count]`, in no particular order.
   """
-  bits = jax.random.bits(key, (count,))
+  return distinct_from_bits(jax.random.bits(key, (count,)), bound)
+
+
+def distinct_from_bits(bits: jax.Array, bound: jax.Array) -> jax.Array:
+  """:func:`distinct_ranks` for 32 random bits a number, uint32 `[count]`."""
+  count = bits.shape[0]
   last = bound - count + jnp.arange(count)
   drawn = uniform_below(bits, last + 1)
 

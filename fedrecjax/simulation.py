@@ -228,6 +228,17 @@ def claimed_samples(is_benign: Array, present: Array, length: Array) -> Array:
   return jnp.where(present, jnp.where(is_benign | (length > 0), length, average), 0.0)
 
 
+def without_dropped(view: DefenseView, before: ClientUpdates, after: ClientUpdates) -> DefenseView:
+  """The round as a rule sees it after filters: clients of which nothing is left take no part in it."""
+
+  def has_rows(uploads: ClientUpdates) -> Array:
+    used = (uploads.item < view.num_items).astype(jnp.int32)
+    return jnp.zeros(view.num_clients, jnp.int32).at[uploads.client].add(used) > 0
+
+  present = view.present & (has_rows(after) | ~has_rows(before))
+  return view._replace(present=present, clients=jnp.sum(present, dtype=jnp.int32))
+
+
 def defend(
   structure: Structure, parts: Parts, state: State, view: DefenseView, uploads: ClientUpdates, malicious: Array
 ) -> tuple[Update, State, Array | None]:
@@ -252,6 +263,7 @@ def defend(
   if parts.filter is not None:
     uploads, state = parts.filter(state, uploads, view)
     flagged = flagged_by_filter(sent, uploads, structure.num_items)
+    view = without_dropped(view, sent, uploads)
     if structure.unique_rows:
       uploads, place = compact(uploads, structure.num_items)
   update, state = parts.aggregate(state, uploads, view)

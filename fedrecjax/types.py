@@ -305,11 +305,11 @@ class Defense(NamedTuple):
     client_transform: `(state, uploads, view) -> (uploads, state)`: what benign clients do to their rows before they
       send them; one row per client and item, places stay as they are.
     filter: `(state, uploads, view) -> (uploads, state)`: the server drops uploads (`item = M`) or rescales them;
-      places stay as they are.
+      places stay as they are. It gets one row per client and item in order of items, with unused places anywhere.
+      Clients of which a filter leaves nothing are not present when the rule is applied.
     aggregate: `(state, uploads, view) -> (Update, state)`: the rule that makes one update of many.
     init: `(key, context) -> state`, shared by the stages.
-    unique_rows: whether `aggregate` needs one row per client and item, in order of items, unused places
-      last. A filter always gets such rows.
+    unique_rows: whether `aggregate` needs one row per client and item, in order of items, unused places last.
     requires: what the defence must be granted: any of `"fixed_negatives"`.
   """
 

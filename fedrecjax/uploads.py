@@ -80,13 +80,20 @@ def keep_clients(uploads: ClientUpdates, kept: jax.Array, num_items: int) -> Cli
   uploads = uploads._replace(item=jnp.where(kept[uploads.client], uploads.item, num_items))
   if uploads.sent is None:
     return uploads
-  return scale_shared(uploads, kept.astype(jnp.float32))._replace(sent=uploads.sent & kept)
+  # Not a product with 0: what is taken out may be infinite.
+  shared = jax.tree.map(lambda leaf: jnp.where(_for_each_client(kept, leaf), leaf, 0.0), uploads.shared)
+  return uploads._replace(shared=shared, sent=uploads.sent & kept)
 
 
 def scale_shared(uploads: ClientUpdates, factor: jax.Array) -> ClientUpdates:
   """Multiplies each client's gradients of shared parameters by its factor, float32 `[C]`."""
-  shared = jax.tree.map(lambda leaf: leaf * factor.reshape(-1, *(1,) * (leaf.ndim - 1)), uploads.shared)
+  shared = jax.tree.map(lambda leaf: leaf * _for_each_client(factor, leaf), uploads.shared)
   return uploads._replace(shared=shared)
+
+
+def _for_each_client(values: jax.Array, leaf: jax.Array) -> jax.Array:
+  """Values `[C]` in a shape that goes with `leaf`, `[C, ...]`."""
+  return values.reshape(-1, *(1,) * (leaf.ndim - 1))
 
 
 def _order_by_item(item: jax.Array, num_items: int) -> tuple[jax.Array, jax.Array]:
@@ -135,7 +142,7 @@ def compact(uploads: ClientUpdates, num_items: int) -> tuple[ClientUpdates, jax.
     num_items: M.
 
   Returns:
-    The uploads, and the place each came from, int32 `[E]` (E where unused).
+    The uploads, and the place each used one came from, int32 `[E]`; for the others E or a place that was unused.
   """
   capacity = uploads.item.shape[0]
   place = jnp.arange(capacity, dtype=jnp.int32)
@@ -164,7 +171,15 @@ def row_norms(row: jax.Array) -> jax.Array:
   return jnp.sqrt(jnp.sum(row * row, axis=-1))
 
 
+def clip_factor(norm: jax.Array, max_norm: jax.Array | float) -> jax.Array:
+  """What to multiply vectors of the given norms by to bring them to at most `max_norm`; 1 for shorter ones.
+
+  >>> clip_factor(jnp.array([0.0, 2.0, 8.0]), 2.0).tolist()
+  [1.0, 1.0, 0.25]
+  """
+  return jnp.where(norm > max_norm, max_norm / jnp.maximum(norm, max_norm), 1.0)
+
+
 def clip_rows(row: jax.Array, max_norm: jax.Array | float) -> jax.Array:
   """Scales rows `[E, d]` down to an L2 norm of at most `max_norm`; shorter rows are untouched."""
-  norm = row_norms(row)
-  return row * jnp.where(norm > max_norm, max_norm / jnp.maximum(norm, max_norm), 1.0)[:, None]
+  return row * clip_factor(row_norms(row), max_norm)[:, None]

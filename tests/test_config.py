@@ -29,6 +29,7 @@ GOLDEN = {
   "train.duplicates": "sum",
   "train.learning_rate": 1.0,
   "train.client_learning_rate": None,
+  "train.server_optimizer": "sgd",
   "train.row_clip": None,
   "train.upload_noise": 0.0,
   "attacker.malicious_ratio": 0.05,
@@ -51,9 +52,13 @@ GOLDEN = {
   "pieck_ipe.strategy": "together",
   "pieck_ipe.scale": 1.0,
   "norm_bound.max_norm": 1e-3,
+  "norm_bound.scope": "row",
   "median.scale": "sum",
+  "median.scope": "item",
+  "median.dense_zeros": False,
+  "median.shared": "rule",
 }
-GOLDEN_HASH = "c3d1796f0fd84874"
+GOLDEN_HASH = "ae2dea8bdb654db6"
 
 
 def test_the_hash_of_a_fixed_configuration():
@@ -101,8 +106,13 @@ def test_the_hash_depends_on_every_field(field):
     "train.negatives": "every_round",
     "train.duplicates": "first",
     "train.client_learning_rate": 0.5,
+    "train.server_optimizer": "adam",
     "train.row_clip": 1.0,
     "attacker.membership": "converted",
+    "norm_bound.scope": "client",
+    "median.scope": "client",
+    "median.dense_zeros": True,
+    "median.shared": "sum",
     "attacker.target_items": [5, 11],
     "eval.candidates": "all",
     "eval.held_out_negative": False,

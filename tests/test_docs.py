@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from fedrecjax.config import REGISTRIES
+
 ROOT = pathlib.Path(__file__).parent.parent
 ALL_PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = [page for page in ALL_PAGES if "```python" in page.read_text()]
@@ -12,9 +14,8 @@ PAGES = [page for page in ALL_PAGES if "```python" in page.read_text()]
 
 @pytest.fixture
 def registered_methods_restored(monkeypatch):
-  from fedrecjax.attacks import ATTACKS
-
-  monkeypatch.setattr(ATTACKS, "_methods", dict(ATTACKS._methods))
+  for registry in REGISTRIES.values():
+    monkeypatch.setattr(registry, "_methods", dict(registry._methods))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -37,6 +37,13 @@ DEFENSES = {
   "norm_bound": {"max_norm": 0.1},
   "median": {},
   "trimmed_mean": {"f": 0.25},
+  "krum": {"f": 0.25},
+  "multi_krum": {"f": 0.15},
+  "bulyan": {"f": 0.15},
+  "fl_wbc": {"scale": 0.02},
+  "hics": {"row_norm": 0.05, "kept_share": 0.3},
+  "pieck_reg": {"num_popular": 5, "mining_differences": 1},
+  "union": {"num_sampled": 10, "num_contrastive": 3},
 }
 METHODS = [("attack", name) for name in ATTACKS] + [("defense", name) for name in DEFENSES]
 SETTINGS = {

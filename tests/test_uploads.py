@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from fedrecjax.types import ClientUpdates
-from fedrecjax.uploads import clip_rows, concatenate, item_rows, keep_clients, merge_rows, ragged
+from fedrecjax.uploads import (
+  clip_rows,
+  compact,
+  concatenate,
+  item_rows,
+  keep_clients,
+  merge_rows,
+  no_uploads,
+  ragged,
+  scale_shared,
+)
 
 CAPACITY = 300
 # 2^25 items and 300 places do not fit in one 32-bit word: the other way of sorting.
@@ -110,6 +120,120 @@ def test_keep_clients_and_concatenate():
   both = keep_clients(concatenate(first, second), jnp.array([True, False, True]), 5)
   assert both.item.tolist() == [2, 3, 5, 5, 4]
   assert both.row[:, 0].tolist() == [1, 1, 1, 1, 2]
+
+
+@pytest.mark.parametrize("used", [0, 1, 150, CAPACITY])
+def test_compact_moves_used_places_forward(used):
+  move = jax.jit(compact, static_argnames="num_items")
+  for seed in range(5):
+    client, item, row = random_uploads(np.random.default_rng([seed, used]), SMALL_M, used)
+    uploads = with_shared(ClientUpdates(*map(jnp.asarray, (client, item, row))), {4: 7.0})
+    moved, origin = move(uploads, SMALL_M)
+    places = np.flatnonzero(item < SMALL_M)
+    assert origin[:used].tolist() == places.tolist()
+    for part, before in zip(moved[:3], (client, item, row), strict=True):
+      np.testing.assert_array_equal(part[:used], before[places])
+    assert (np.asarray(moved.item)[used:] == SMALL_M).all()
+    # Values of the moved places, put where they came from, as verdicts are.
+    values = jnp.arange(CAPACITY, dtype=jnp.int32)
+    scattered = jnp.full(CAPACITY, -1).at[origin].set(values, mode="drop")
+    assert np.asarray(scattered)[places].tolist() == list(range(used))
+    for one, two in zip(
+      jax.tree.leaves(moved.shared), jax.tree.leaves(uploads.shared), strict=True
+    ):
+      np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(moved.sent, uploads.sent)
+
+
+@pytest.mark.parametrize(
+  "item", [[], [5], [2], [2, 2, 5], [5, 5, 5], [5, 2, 1], [2, 5, 1, 5, 5, 0]], ids=str
+)
+def test_compact_of_few_places(item):
+  item = np.array(item, np.int32)
+  places = np.arange(len(item))
+  uploads = ClientUpdates(
+    jnp.asarray(places, jnp.int32), jnp.asarray(item), jnp.asarray(places[:, None], jnp.float32)
+  )
+  moved, origin = compact(uploads, 5)
+  used = places[item < 5]
+  assert moved.item.tolist() == item[used].tolist() + [5] * (len(item) - len(used))
+  assert moved.client[: len(used)].tolist() == used.tolist() == origin[: len(used)].tolist()
+  assert moved.row[: len(used), 0].tolist() == used.tolist()
+
+
+NUM_CLIENTS = 20
+ONE_ROW = ClientUpdates(jnp.array([3]), jnp.array([1]), jnp.array([[4.0]]))
+
+
+def with_shared(uploads, sent):
+  """The uploads with gradients of two shared parameters; `sent` maps clients' places to values."""
+  values = np.zeros(NUM_CLIENTS, np.float32)
+  values[list(sent)] = list(sent.values())
+  return uploads._replace(
+    shared={
+      "bias": jnp.asarray(values),
+      "weight": jnp.asarray(values)[:, None, None] * jnp.array([[1.0, 2.0], [3.0, 4.0]]),
+    },
+    sent=jnp.asarray(np.isin(np.arange(NUM_CLIENTS), list(sent))),
+  )
+
+
+def shared_of(uploads):
+  """The inverse of :func:`with_shared`."""
+  weight, bias = (np.asarray(uploads.shared[name]) for name in ("weight", "bias"))
+  np.testing.assert_array_equal(weight, bias[:, None, None] * np.array([[1.0, 2.0], [3.0, 4.0]]))
+  sent = np.flatnonzero(np.asarray(uploads.sent))
+  assert not np.delete(bias, sent).any()
+  return dict(zip(sent.tolist(), bias[sent].tolist(), strict=True))
+
+
+def test_scale_shared_scales_each_client_by_its_factor_and_leaves_rows_alone():
+  uploads = with_shared(ONE_ROW, {0: 2.0, 3: 5.0})
+  scaled = scale_shared(uploads, jnp.arange(NUM_CLIENTS) / 2)
+  assert shared_of(scaled) == {0: 0.0, 3: 7.5}
+  for part, before in zip(scaled[:3], ONE_ROW, strict=False):
+    np.testing.assert_array_equal(part, before)
+  assert scale_shared(ONE_ROW, jnp.arange(NUM_CLIENTS) / 2).shared == ()
+
+
+def test_keep_clients_takes_out_shared_gradients_too():
+  uploads = with_shared(ONE_ROW, {0: 2.0, 3: 5.0, 7: 1.0})
+  kept = keep_clients(uploads, jnp.arange(NUM_CLIENTS) != 3, 5)
+  assert shared_of(kept) == {0: 2.0, 7: 1.0} and kept.item.tolist() == [5]
+  # A client that is kept but sent nothing still has sent nothing.
+  assert shared_of(keep_clients(uploads, jnp.arange(NUM_CLIENTS) >= 3, 5)) == {3: 5.0, 7: 1.0}
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_a_client_that_is_taken_out_leaves_nothing_behind(value):
+  uploads = with_shared(ONE_ROW, {0: 2.0, 3: value})
+  assert shared_of(keep_clients(uploads, jnp.arange(NUM_CLIENTS) != 3, 5)) == {0: 2.0}
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_concatenate_puts_shared_gradients_of_both_groups_together(swapped):
+  other = ClientUpdates(jnp.array([8, 9]), jnp.array([0, 2]), jnp.array([[1.0], [2.0]]))
+  groups = with_shared(ONE_ROW, {0: 2.0, 3: 5.0}), with_shared(other, {8: 1.0, 9: 4.0})
+  both = concatenate(*(reversed(groups) if swapped else groups))
+  assert shared_of(both) == {0: 2.0, 3: 5.0, 8: 1.0, 9: 4.0}
+  assert both.client.tolist() == ([8, 9, 3] if swapped else [3, 8, 9])
+  assert both.row[:, 0].tolist() == ([1.0, 2.0, 4.0] if swapped else [4.0, 1.0, 2.0])
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_concatenate_with_clients_that_send_rows_only(swapped):
+  groups = (
+    with_shared(ONE_ROW, {0: 2.0, 3: 5.0}),
+    item_rows(jnp.array([8]), jnp.array([True]), jnp.array([2]), jnp.ones((1, 1, 1)), 5),
+  )
+  both = concatenate(*(reversed(groups) if swapped else groups))
+  assert shared_of(both) == {0: 2.0, 3: 5.0}
+  assert sorted(both.client.tolist()) == [3, 8]
+
+
+def test_concatenate_without_any_shared_gradients():
+  both = concatenate(ONE_ROW, no_uploads(1))
+  assert both.shared == () and both.sent is None and both.item.tolist() == [1]
 
 
 def test_clip_rows():

@@ -1,5 +1,7 @@
 """What a defence is shown, for tests that call its stages without a simulation."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -24,3 +26,23 @@ def defense_view(*, num_items, num_clients, clients=None, items=None, **changes)
     key=jax.random.key(0),
   )
   return view._replace(**changes)
+
+
+@functools.partial(jax.jit, static_argnames="num_items")
+def updated(aggregate, uploads, present, samples=None, state=(), *, num_items):
+  """The update that a rule makes of a round; compiled once for each rule and shape."""
+  num_clients = present.shape[0]
+  view = defense_view(num_items=num_items, num_clients=num_clients)
+  view = view._replace(
+    present=present,
+    clients=jnp.sum(present, dtype=jnp.int32),
+    samples=view.samples if samples is None else samples,
+    federation=jnp.int32(1000),
+  )
+  return aggregate(state, uploads, view)[0]
+
+
+def dense(update, num_items):
+  """An update's item rows added up, `[M, d]`."""
+  rows = update.items
+  return jnp.zeros((num_items, rows.row.shape[1])).at[rows.item].add(rows.row, mode="drop")

@@ -2,12 +2,15 @@
 
 from experiments.recipes.demo import DEMO
 from experiments.recipes.pieck_table3 import PIECK_TABLE3, PIECK_TABLE3_PUBLISHED
+from experiments.recipes.pieck_table4 import PIECK_TABLE4, PIECK_TABLE4_PUBLISHED
 from experiments.recipes.recipe import Figure, Recipe
 
 RECIPES: dict[str, Recipe] = {
   "demo": DEMO,
   "pieck_table3": PIECK_TABLE3,
   "pieck_table3_published": PIECK_TABLE3_PUBLISHED,
+  "pieck_table4": PIECK_TABLE4,
+  "pieck_table4_published": PIECK_TABLE4_PUBLISHED,
 }
 
 __all__ = ["RECIPES", "Figure", "Recipe"]

@@ -1,30 +1,14 @@
 """PIECK, Table III: attacks on matrix factorisation without defence, on MovieLens-100K."""
 
+from experiments.recipes.pieck import PIECK, PIECK_ML100K
 from experiments.recipes.recipe import Figure, Recipe
 
-_REFERENCE = (
-  "Zhang et al., Preventing the Popular Item Embedding Based Attack in Federated Recommendations, 2024, Table III"
-)
+_REFERENCE = f"{PIECK}, Table III"
 _SETTINGS = {
-  "dataset": "ml-100k",
-  "model": "mf",
+  **PIECK_ML100K,
   "attack": "none,explicit_boosting,pieck_ipe,pieck_uea",
   "defense": "none",
   "seed": "0-4",
-  "mf.dim": "32",
-  "train.epochs": "300",
-  "train.clients_per_round": "256",
-  "train.loss": "bce",
-  "train.reduction": "mean",
-  "train.learning_rate": "1.0",
-  "train.num_negatives": "1",
-  "train.negatives": "once",
-  "train.duplicates": "first",
-  "attacker.malicious_ratio": "0.05",
-  "eval.every": "1",
-  "eval.candidates": "sampled",
-  "eval.num_negatives": "99",
-  "eval.held_out_negative": "true",
 }
 _PRINTED = {
   "none": (0.0023, 0.5716),

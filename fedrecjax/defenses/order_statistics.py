@@ -1,4 +1,7 @@
-"""Coordinate-wise order statistics over the clients that touched an item: median and trimmed means."""
+"""Coordinate-wise order statistics over the clients that touched an item, or all of a round: median, trimmed means.
+
+Clients that did not touch an item have zero rows for it, which are counted but never laid out in memory.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from fedrecjax.defenses.item_groups import map_items, sort_rows
-from fedrecjax.defenses.none import Scale
+from fedrecjax.defenses.item_groups import ItemResult, map_items, sort_rows
+from fedrecjax.defenses.none import Scale, Scope
 from fedrecjax.defenses.registry import DEFENSES
+from fedrecjax.defenses.shared_parameters import SharedRule, aggregate_shared
 from fedrecjax.hyperparameters import check, traced
 from fedrecjax.types import ClientUpdates, Defense, DefenseView, State, Update
 
@@ -18,63 +23,101 @@ FRule = Literal["ratio_of_count", "per_round", "global", "number"]
 
 
 def _take(values: jax.Array, position: jax.Array) -> jax.Array:
-  """Row `position[g]` of each item g, `[K, G, d], [G] -> [G, d]`."""
-  return jnp.take_along_axis(values, jnp.clip(position, 0, values.shape[0] - 1)[None, :, None], axis=0)[0]
+  """Row `position` of each item, `[K, G, d], [G, 1] or [G, d] -> [G, d]`."""
+  return jnp.take_along_axis(values, jnp.clip(position, 0, values.shape[0] - 1)[None], axis=0)[0]
 
 
-def median_of_sorted(values: jax.Array, count: jax.Array) -> jax.Array:
+def _order_statistic(values: jax.Array, zeros: jax.Array | None) -> Callable[[jax.Array], jax.Array]:
+  """The function from a position from 0, `[G, 1]` or `[G, d]`, to the value there among sorted rows and zeros."""
+  if zeros is None:
+    return lambda position: _take(values, position)
+  more = zeros[:, None]
+  negatives = jnp.sum(values < 0, axis=0)
+
+  def value(position: jax.Array) -> jax.Array:
+    stored = _take(values, jnp.where(position < negatives, position, position - more))
+    return jnp.where((position < negatives) | (position >= negatives + more), stored, 0.0)
+
+  return value
+
+
+def _total(count: jax.Array, zeros: jax.Array | None) -> jax.Array:
+  """How many values an item has, with its zeros."""
+  return count if zeros is None else count + zeros
+
+
+def median_of_sorted(values: jax.Array, count: jax.Array, *, zeros: jax.Array | None = None) -> jax.Array:
   """Median of each item's sorted rows, the mean of the middle two for an even count.
 
   Args:
     values: sorted along the first axis `[K, G, d]`, +inf beyond an item's count.
     count: rows of each item `[G]`.
+    zeros: further rows of each item that are zero and not among `values`, `[G]`; None for none.
 
   Returns:
     `[G, d]`.
   """
-  return (_take(values, (count - 1) // 2) + _take(values, count // 2)) / 2
+  value, total = _order_statistic(values, zeros), _total(count, zeros)[:, None]
+  return (value((total - 1) // 2) + value(total // 2)) / 2
 
 
-def _mean_of_window(values: jax.Array, start: jax.Array, length: jax.Array) -> jax.Array:
-  """Mean of places start..start+length-1; `start` is `[G, d]`, `length` `[G]`."""
+def _mean_of_window(values: jax.Array, start: jax.Array, length: jax.Array, zeros: jax.Array | None) -> jax.Array:
+  """Mean of positions start..start+length-1 among rows and zeros; `start` is `[G, 1]` or `[G, d]`, `length` `[G]`."""
   place = jnp.arange(values.shape[0])[:, None, None]
-  inside = (place >= start) & (place < start + length[:, None])
+  position = place if zeros is None else jnp.where(values < 0, place, place + zeros[:, None])
+  inside = (position >= start) & (position < start + length[:, None])
   return jnp.sum(jnp.where(inside, values, 0.0), axis=0) / jnp.maximum(length, 1)[:, None]
 
 
-def trimmed_extremes(values: jax.Array, count: jax.Array, trimmed: jax.Array) -> jax.Array:
+def trimmed_extremes(
+  values: jax.Array, count: jax.Array, trimmed: jax.Array, *, zeros: jax.Array | None = None
+) -> jax.Array:
   """Mean without the `trimmed` smallest and largest values of each coordinate (Yin et al., 2018).
 
   Args:
-    values: sorted along the first axis `[K, G, d]`.
+    values: sorted along the first axis `[K, G, d]`, +inf beyond an item's count.
     count: rows of each item `[G]`.
-    trimmed: f of each item `[G]`, 2 f < count.
+    trimmed: f of each item `[G]`, 2 f < count + zeros.
+    zeros: further rows of each item that are zero and not among `values`, `[G]`; None for none.
 
   Returns:
     `[G, d]`.
   """
-  return _mean_of_window(values, trimmed[:, None], count - 2 * trimmed)
+  return _mean_of_window(values, trimmed[:, None], _total(count, zeros) - 2 * trimmed, zeros)
 
 
-def mean_around_median(values: jax.Array, count: jax.Array, trimmed: jax.Array) -> jax.Array:
-  """Mean of the count - f values nearest the median; of two equally near ones the smaller is kept.
+def mean_around_median(
+  values: jax.Array, count: jax.Array, trimmed: jax.Array, *, zeros: jax.Array | None = None
+) -> jax.Array:
+  """Mean of all but the f values furthest from the median; of two equally far ones the smaller is kept.
 
   Args:
-    values: sorted along the first axis `[K, G, d]`.
+    values: sorted along the first axis `[K, G, d]`, +inf beyond an item's count.
     count: rows of each item `[G]`.
-    trimmed: f of each item `[G]`, f < count.
+    trimmed: f of each item `[G]`, f < count + zeros.
+    zeros: further rows of each item that are zero and not among `values`, `[G]`; None for none.
 
   Returns:
     `[G, d]`.
   """
-  middle_sum = _take(values, (count - 1) // 2) + _take(values, count // 2)
-  kept = count - trimmed
+  value, total = _order_statistic(values, zeros), _total(count, zeros)[:, None]
+  middle_sum = value((total - 1) // 2) + value(total // 2)
+  kept = total - trimmed[:, None]
+
   # The kept values are neighbours. A value at the lower end gives way to the next one above the window while it
-  # lies further from the median: median - low > high - median, written without the division by two.
-  place = jnp.arange(values.shape[0])[:, None]
-  above = jnp.take_along_axis(values, jnp.clip(place + kept, 0, values.shape[0] - 1)[..., None], axis=0)
-  gives_way = (place < trimmed)[..., None] & (values + above < middle_sum)
-  return _mean_of_window(values, jnp.sum(gives_way, axis=0), kept)
+  # lies further from the median: median - low > high - median, written without the division by two. The sum of the
+  # two grows from place to place, so that the places that give way come first and can be found by bisection.
+  def halve(bounds: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    low, high = bounds
+    middle = (low + high) // 2
+    gives_way = (value(middle) + value(middle + kept) < middle_sum) & (low < high)
+    return jnp.where(gives_way, middle + 1, low), jnp.where(gives_way, high, middle)
+
+  at_most = jnp.broadcast_to(trimmed[:, None], values.shape[1:])
+  start, _ = lax.while_loop(
+    lambda bounds: jnp.any(bounds[0] < bounds[1]), halve, (jnp.zeros_like(at_most), at_most)
+  )
+  return _mean_of_window(values, start, kept[:, 0], zeros)
 
 
 def trim_count(count: jax.Array, view: DefenseView, rule: FRule, value: jax.Array | float) -> jax.Array:
@@ -96,28 +139,41 @@ def trim_count(count: jax.Array, view: DefenseView, rule: FRule, value: jax.Arra
 
 
 def _per_item(
-  statistic: Callable[[jax.Array, jax.Array, DefenseView], jax.Array], scale: Scale
+  statistic: Callable[[jax.Array, jax.Array, jax.Array | None, DefenseView], jax.Array],
+  scale: Scale,
+  everybody: bool,
+  treatment: SharedRule,
 ) -> Defense:
-  """A defence whose aggregation rule is a statistic of each item's sorted rows."""
+  """A defence whose rule is a statistic of each item's sorted rows, and of zeros for the others if `everybody`."""
 
-  def aggregate(state: State, uploads: ClientUpdates, view: DefenseView) -> tuple[State, Update]:
-    def rule(values: jax.Array, count: jax.Array) -> jax.Array:
-      result = statistic(sort_rows(values), count, view)
-      return result * count[:, None] if scale == "sum" else result
+  def aggregate(state: State, uploads: ClientUpdates, view: DefenseView) -> tuple[Update, State]:
+    def rule(values: jax.Array, count: jax.Array) -> ItemResult:
+      zeros = jnp.maximum(view.clients - count, 0) if everybody else None
+      result = statistic(sort_rows(values), count, zeros, view)
+      return ItemResult(result * _total(count, zeros)[:, None] if scale == "sum" else result)
 
-    return Update(map_items(rule, uploads, num_items=view.num_items, max_count=view.num_clients)), state
+    items, _ = map_items(rule, uploads, num_items=view.num_items, max_count=view.num_clients)
+    shared = aggregate_shared(lambda rows, count: rule(rows, count).row, uploads, treatment=treatment)
+    return Update(items, shared), state
 
   return Defense(aggregate=aggregate, unique_rows=True)
 
 
 @DEFENSES.register
 @traced
-def median(*, scale: Scale = "sum") -> Defense:
-  """Coordinate-wise median over the clients that uploaded an item.
+def median(
+  *, scale: Scale = "sum", scope: Scope = "item", dense_zeros: bool = False, shared: SharedRule = "rule"
+) -> Defense:
+  """Coordinate-wise median over the clients that uploaded an item, or over all clients of the round.
 
   Args:
-    scale: "sum" multiplies the median by the number of those clients, which keeps the scale of a sum (PIECK's
+    scale: "sum" multiplies the median by the number of clients it is over, which keeps the scale of a sum (PIECK's
       published code); "mean" does not (Spattack).
+    scope: "item" takes the clients that uploaded an item; "client" compares whole uploads, in which a client has a
+      zero row for every item that it did not upload, be it for lack of data or because a filter dropped it.
+    dense_zeros: whether those zero rows count in scope "item" too. A rule for one coordinate at a time has no other
+      use for the whole upload, so that this is the same as scope "client". Most items then stand still.
+    shared: parameters that all items share: each array by this "rule", or added up ("sum").
 
   Returns:
     A defence with an aggregation rule only.
@@ -126,11 +182,11 @@ def median(*, scale: Scale = "sum") -> Defense:
     Yin et al., "Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates", 2018.
   """
 
-  def statistic(values: jax.Array, count: jax.Array, view: DefenseView) -> jax.Array:
+  def statistic(values: jax.Array, count: jax.Array, zeros: jax.Array | None, view: DefenseView) -> jax.Array:
     del view
-    return median_of_sorted(values, count)
+    return median_of_sorted(values, count, zeros=zeros)
 
-  return _per_item(statistic, scale)
+  return _per_item(statistic, scale, scope == "client" or dense_zeros, shared)
 
 
 @DEFENSES.register
@@ -142,19 +198,27 @@ def trimmed_mean(
   f: float = 0.05,
   too_few: Literal["median", "zero"] = "median",
   scale: Scale = "sum",
+  scope: Scope = "item",
+  dense_zeros: bool = False,
+  shared: SharedRule = "rule",
 ) -> Defense:
-  """Coordinate-wise trimmed mean over the clients that uploaded an item.
+  """Coordinate-wise trimmed mean over the clients that uploaded an item, or over all clients of the round.
 
   Args:
     reading: "extremes" drops the f largest and f smallest values (Yin et al.); "around_median" drops the f values
       furthest from the median (published code of PIECK and Spattack).
-    f_rule: what `f` is a share of: "ratio_of_count" of the item's clients (PIECK), "per_round" of the round's,
-      "global" of all clients of the federation (Spattack); or "number", `f` itself.
+    f_rule: what `f` is a share of: "ratio_of_count" of the clients that the mean is over (PIECK), "per_round" of the
+      round's, "global" of all clients of the federation (Spattack); or "number", `f` itself.
     f: share or number of values to drop; 0.05 is PIECK's.
     too_few: what to do where too few rows remain (2 f >= count, or f >= count around the median): "median", or
       "zero" for no update of that item.
-    scale: "sum" multiplies by the number of clients, which keeps the scale of a sum (PIECK's published code);
-      "mean" does not (Spattack).
+    scale: "sum" multiplies by the number of clients that the mean is over, which keeps the scale of a sum (PIECK's
+      published code); "mean" does not (Spattack).
+    scope: "item" takes the clients that uploaded an item; "client" compares whole uploads, in which a client has a
+      zero row for every item that it did not upload, be it for lack of data or because a filter dropped it.
+    dense_zeros: whether those zero rows count in scope "item" too. A rule for one coordinate at a time has no other
+      use for the whole upload, so that this is the same as scope "client".
+    shared: parameters that all items share: each array by this "rule", or added up ("sum").
 
   Returns:
     A defence with an aggregation rule only.
@@ -169,12 +233,15 @@ def trimmed_mean(
   if f_rule != "number":
     check(f < 0.5, f"trimmed_mean.f is a share and must be below 0.5, got {f}")
 
-  def statistic(values: jax.Array, count: jax.Array, view: DefenseView) -> jax.Array:
-    trimmed = trim_count(count, view, f_rule, f)
-    enough = 2 * trimmed < count if reading == "extremes" else trimmed < count
+  def statistic(values: jax.Array, count: jax.Array, zeros: jax.Array | None, view: DefenseView) -> jax.Array:
+    total = _total(count, zeros)
+    trimmed = trim_count(total, view, f_rule, f)
+    enough = 2 * trimmed < total if reading == "extremes" else trimmed < total
     trimmed = jnp.where(enough, trimmed, 0)
     trim = trimmed_extremes if reading == "extremes" else mean_around_median
-    fallback = median_of_sorted(values, count) if too_few == "median" else jnp.zeros(values.shape[1:])
-    return jnp.where(enough[:, None], trim(values, count, trimmed), fallback)
+    fallback = (
+      median_of_sorted(values, count, zeros=zeros) if too_few == "median" else jnp.zeros(values.shape[1:])
+    )
+    return jnp.where(enough[:, None], trim(values, count, trimmed, zeros=zeros), fallback)
 
-  return _per_item(statistic, scale)
+  return _per_item(statistic, scale, scope == "client" or dense_zeros, shared)

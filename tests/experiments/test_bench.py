@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.bench import CASES, check_agreement, measure, moved_bytes, numpy_run, report, timed
-from experiments.rivals import RULES, NumpyRun, client_by_client, median_rule, trimmed_rule, vectorised
+from experiments.rivals import NumpyRun, client_by_client, krum_rule, median_rule, trimmed_rule, vectorised
 from fedrecjax.config import from_flat
 from fedrecjax.defenses import chain
 from fedrecjax.planning import plan, round_inputs
@@ -67,7 +67,15 @@ def test_rules_by_hand():
   rows = np.arange(40.0)[:, None]
   rows[39] = 1000
   assert trimmed_rule(rows).tolist() == [np.arange(2.0, 38.0).mean() * 40]
-  assert set(RULES) >= {defense for _, _, defense in CASES.values()}
+  # With three rows each has one neighbour: the pair lies closest together, and the first of the two is taken.
+  assert krum_rule(np.array([[9.0], [1.0], [1.5]])).tolist() == [3.0]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_case_is_a_configuration(case):
+  config = from_flat(CASES[case])
+  chain(*(part.build() for part in config.defense))
+  assert config.dataset == case.split()[0]
 
 
 def test_bytes_of_an_epoch(planned, small):

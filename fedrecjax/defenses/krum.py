@@ -1,0 +1,341 @@
+"""Krum, MultiKrum and Bulyan: rules that trust the rows, or the clients, that lie closest together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from fedrecjax.defenses.item_groups import ItemResult, map_items, sort_rows
+from fedrecjax.defenses.none import Scope, Weights
+from fedrecjax.defenses.order_statistics import FRule, mean_around_median, median_of_sorted, trim_count
+from fedrecjax.defenses.registry import DEFENSES
+from fedrecjax.defenses.selection import (
+  NeighborRule,
+  best_scored,
+  iterative_selection,
+  krum_weights,
+  left_out,
+  pairwise_distances,
+  weighted_sum,
+)
+from fedrecjax.defenses.shared_parameters import SharedRule, aggregate_shared, present_first, shared_vectors
+from fedrecjax.defenses.whole_uploads import client_distances
+from fedrecjax.hyperparameters import check, traced
+from fedrecjax.types import ClientUpdates, Defense, DefenseView, ItemRows, State, Update
+from fedrecjax.uploads import compact, keep_clients
+
+Distance = Literal["squared", "plain"]
+TooFew = Literal["sum", "median", "zero"]
+SelectionScale = Literal["sum", "mean", "selected"]
+
+
+class _Family(NamedTuple):
+  """What tells the members of the family apart.
+
+  Attributes:
+    select: `(distances [K, K, G], count [G], f [G]) -> [K, G]`: each row's share, as weights or bool.
+    enough: `(count, f) -> bool`: whether there are rows enough for the rule.
+    trimmed: whether a coordinate-wise mean around the median follows, without 2 f of the selected values (Bulyan).
+  """
+
+  select: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+  enough: Callable[[jax.Array, jax.Array], jax.Array]
+  trimmed: bool = False
+
+
+class _Options(NamedTuple):
+  scope: Scope
+  squared: bool
+  f_rule: FRule
+  f: jax.Array | float
+  too_few: TooFew
+  scale: SelectionScale
+  weights: Weights
+  dense_zeros: bool
+  shared: SharedRule
+
+
+def _majority(count: jax.Array, f: jax.Array) -> jax.Array:
+  return count > 2 * f
+
+
+def _enough_to_iterate(count: jax.Array, f: jax.Array) -> jax.Array:
+  return (f == 0) | (count >= 4 * f + 3)
+
+
+def _average(rows: jax.Array, weights: jax.Array) -> jax.Array:
+  """Mean of each group's rows by their shares, `[K, G, d], [K, G] -> [G, d]`; 0 where all shares are."""
+  total = jnp.sum(weights, axis=0)
+  return weighted_sum(rows, weights) / jnp.where(total > 0, total, 1.0)[:, None]
+
+
+def _scaled(result: jax.Array, weights: jax.Array, count: jax.Array, scale: SelectionScale) -> jax.Array:
+  """Results `[G, d]` of an average of rows with the given shares `[K, G]`, on the scale asked for."""
+  if scale == "mean":
+    return result
+  factor = count if scale == "sum" else jnp.sum(weights > 0, axis=0)
+  return result * factor[:, None]
+
+
+def _item_rule(
+  family: _Family, options: _Options, view: DefenseView
+) -> Callable[[jax.Array, jax.Array], ItemResult]:
+  """The rule for the rows of G items."""
+
+  def rule(rows: jax.Array, count: jax.Array) -> ItemResult:
+    f = trim_count(count, view, options.f_rule, options.f)
+    enough = family.enough(count, f)
+    f = jnp.where(enough, f, 0)
+    weights = family.select(pairwise_distances(rows, squared=options.squared), count, f)
+    if family.trimmed:
+      picked = sort_rows(jnp.where(weights[..., None] > 0, rows, jnp.inf))
+      average = mean_around_median(picked, count - 2 * f, 2 * f)
+    else:
+      average = _average(rows, weights)
+    result = _scaled(average, weights, count, options.scale)
+    member = jnp.arange(rows.shape[0])[:, None] < count
+    kept = (weights > 0) & member
+
+    def fall_back() -> tuple[jax.Array, jax.Array]:
+      if options.too_few == "zero":
+        instead, all_or_none = jnp.zeros_like(result), jnp.zeros_like(member)
+      else:
+        ordinary = _average(rows, member) if options.too_few == "sum" else median_of_sorted(sort_rows(rows), count)
+        instead, all_or_none = ordinary if options.scale == "mean" else ordinary * count[:, None], member
+      return jnp.where(enough[:, None], result, instead), jnp.where(enough, kept, all_or_none)
+
+    return ItemResult(*jax.lax.cond(jnp.all(enough | (count == 0)), lambda: (result, kept), fall_back))
+
+  return rule
+
+
+def _aggregate_items(
+  family: _Family, options: _Options, uploads: ClientUpdates, view: DefenseView
+) -> Update:
+  rule = _item_rule(family, options, view)
+  absent_rows = None
+  if options.dense_zeros:
+    # Empty places of the round must not count: clients are numbered among those that are present.
+    number = jnp.cumsum(view.present) - 1
+    uploads = uploads._replace(client=number[uploads.client].astype(jnp.int32))
+    absent_rows = view.clients
+  items, kept = map_items(
+    rule, uploads, num_items=view.num_items, max_count=view.num_clients, work="pairs", absent_rows=absent_rows
+  )
+  shared = aggregate_shared(lambda rows, count: rule(rows, count).row, uploads, treatment=options.shared)
+  return Update(items, shared, kept)
+
+
+def _client_weights(
+  family: _Family, options: _Options, uploads: ClientUpdates, view: DefenseView
+) -> tuple[jax.Array, jax.Array]:
+  """Each client's share `[C]` by whole uploads, and f, 0 where there are too few clients for the rule."""
+  distances = client_distances(uploads, view.num_clients, num_items=view.num_items, squared=True)
+  if uploads.sent is not None and options.shared == "rule":
+    distances += pairwise_distances(shared_vectors(uploads)[:, None], squared=True)[..., 0]
+  order = present_first(view.present)
+  distances = distances[order][:, order]
+  count = view.clients[None]
+  f = trim_count(count, view, options.f_rule, options.f)
+  enough = family.enough(count, f)
+  f = jnp.where(enough, f, 0)
+  shares = family.select((distances if options.squared else jnp.sqrt(distances))[..., None], count, f)[:, 0]
+  shares = shares.astype(jnp.float32)
+  everybody = jnp.where(enough[0], shares, 1.0 if options.too_few == "sum" else 0.0)
+  return jnp.where(view.present, jnp.zeros_like(shares).at[order].set(everybody), 0.0), f[0]
+
+
+def _aggregate_clients(
+  family: _Family, options: _Options, uploads: ClientUpdates, view: DefenseView
+) -> Update:
+  weights, f = _client_weights(family, options, uploads, view)
+  kept = (weights > 0)[uploads.client] & (uploads.item < view.num_items)
+  selected = jnp.sum(weights > 0)
+  factor = {"sum": view.clients, "mean": jnp.int32(1), "selected": selected}[options.scale]
+  if options.weights == "samples":
+    weights = weights * view.samples
+  weights = weights / jnp.maximum(jnp.sum(weights), 1e-30) * factor
+  if not family.trimmed:
+    shared = jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, axes=1), uploads.shared)
+    return Update(ItemRows(uploads.item, uploads.row * weights[uploads.client][:, None]), shared, kept)
+  picked, _ = compact(keep_clients(uploads, weights > 0, view.num_items), view.num_items)
+
+  def rule(rows: jax.Array, count: jax.Array) -> ItemResult:
+    trimmed = jnp.broadcast_to(2 * f, count.shape)
+    zeros = jnp.maximum(selected - count, 0)
+    return ItemResult(factor * mean_around_median(sort_rows(rows), count, trimmed, zeros=zeros))
+
+  items, _ = map_items(rule, picked, num_items=view.num_items, max_count=view.num_clients)
+  everybody = picked if picked.sent is None else picked._replace(sent=weights > 0)
+  shared = aggregate_shared(lambda rows, count: rule(rows, count).row, everybody, treatment=options.shared)
+  return Update(items, shared, kept)
+
+
+def _defense(name: str, family: _Family, options: _Options) -> Defense:
+  """The defence of a member of the family; checks what all of them have in common."""
+  check(options.f >= 0, f"{name}.f must not be negative, got {options.f}")
+  if options.f_rule != "number":
+    check(options.f < 0.5, f"{name}.f is a share and must be below 0.5, got {options.f}")
+  whole = options.scope == "client"
+  check(not (whole and options.dense_zeros), f"{name}.dense_zeros must be false with scope=client, where clients that"
+        " did not upload an item always count as zero")
+  check(not (whole and options.too_few == "median"), f"{name}.too_few must be sum or zero with scope=client, where"
+        " there is no median of rows to fall back to")
+  check(whole or options.weights == "equal", f"{name}.weights must be equal with scope=item")
+
+  def aggregate(state: State, uploads: ClientUpdates, view: DefenseView) -> tuple[Update, State]:
+    return (_aggregate_clients if whole else _aggregate_items)(family, options, uploads, view), state
+
+  return Defense(aggregate=aggregate, unique_rows=True)
+
+
+@DEFENSES.register
+@traced
+def krum(
+  *,
+  scope: Scope = "item",
+  neighbors: NeighborRule = "n-f-2",
+  distance: Distance = "squared",
+  f_rule: FRule = "ratio_of_count",
+  f: float = 0.05,
+  too_few: TooFew = "sum",
+  scale: Literal["sum", "mean"] = "sum",
+  dense_zeros: bool = False,
+  shared: SharedRule = "rule",
+) -> Defense:
+  """Krum: the one row that lies closest to its nearest neighbours stands for all.
+
+  Rows of exactly the same score, as any two rows have, share the result equally: their mean is what breaking the tie
+  at random gives on average.
+
+  Args:
+    scope: "item" compares the rows of one item (PIECK, Spattack); "client" whole uploads (ClusterAttack).
+    neighbors: distances that make a score: to the "n-f-2" nearest of n - 1 others (Blanchard et al.), "n-f-1", or
+      "n-f" (PIECK's published code); at least one.
+    distance: "squared" (Blanchard et al.), or "plain" (published code of PIECK and Spattack).
+    f_rule: what `f` is a share of: "ratio_of_count" of the item's clients (PIECK), "per_round" of the round's,
+      "global" of all clients of the federation (Spattack); or "number", `f` itself.
+    f: share or number of clients distrusted; 0.05 is PIECK's.
+    too_few: what to do where there are no more than 2 f rows: "sum", "median" (item scope) or "zero" for no update.
+    scale: "sum" multiplies by the number of clients, which keeps the scale of a sum (PIECK's published code);
+      "mean" does not.
+    dense_zeros: whether clients of the round that did not upload an item count as zero rows; slow, to show what the
+      naive reading does.
+    shared: parameters that all items share: each array by this "rule", or added up ("sum").
+
+  Returns:
+    A defence with an aggregation rule only.
+
+  Raises:
+    ValueError: if `f` is out of its range or options contradict each other.
+
+  References:
+    Blanchard et al., "Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent", 2017.
+  """
+
+  def select(distances: jax.Array, count: jax.Array, f: jax.Array) -> jax.Array:
+    return krum_weights(distances, count, count - 1 - left_out(f, neighbors))
+
+  options = _Options(scope, distance == "squared", f_rule, f, too_few, scale, "equal", dense_zeros, shared)
+  return _defense("krum", _Family(select, _majority), options)
+
+
+@DEFENSES.register
+@traced
+def multi_krum(
+  *,
+  scope: Scope = "item",
+  reading: Literal["iterative", "drop"] = "iterative",
+  neighbors: NeighborRule = "n-f-2",
+  distance: Distance = "squared",
+  f_rule: FRule = "ratio_of_count",
+  f: float = 0.05,
+  too_few: TooFew = "sum",
+  scale: SelectionScale = "sum",
+  weights: Weights = "equal",
+  dense_zeros: bool = False,
+  shared: SharedRule = "rule",
+) -> Defense:
+  """MultiKrum: the average of the rows that Krum scores best.
+
+  Args:
+    scope: "item" compares the rows of one item (PIECK, Spattack); "client" whole uploads (ClusterAttack).
+    reading: "iterative" takes Krum's choice out again and again until n - 2 f rows are selected (PIECK); "drop"
+      leaves out the f rows with the worst scores (ClusterAttack's published code).
+    neighbors: see :func:`krum`.
+    distance: see :func:`krum`.
+    f_rule: see :func:`krum`.
+    f: share or number of clients distrusted.
+    too_few: what to do where there are no more than 2 f rows ("drop") or fewer than 4 f + 3 ("iterative"): "sum",
+      "median" (item scope) or "zero" for no update.
+    scale: "sum" multiplies the average by the number of clients; "mean" does not; "selected" multiplies by the
+      number of rows selected, which adds these up (PIECK's published code).
+    weights: for scope=client: clients count "equal" or by the number of training "samples" that they claim.
+    dense_zeros: see :func:`krum`.
+    shared: see :func:`krum`.
+
+  Returns:
+    A defence with an aggregation rule only.
+
+  Raises:
+    ValueError: if `f` is out of its range or options contradict each other.
+
+  References:
+    Blanchard et al., 2017, section 5.
+  """
+
+  def select(distances: jax.Array, count: jax.Array, f: jax.Array) -> jax.Array:
+    without = left_out(f, neighbors)
+    if reading == "drop":
+      return best_scored(distances, count, count - 1 - without, count - f)
+    return iterative_selection(distances, count, without, count - 2 * f)
+
+  options = _Options(scope, distance == "squared", f_rule, f, too_few, scale, weights, dense_zeros, shared)
+  return _defense("multi_krum", _Family(select, _majority if reading == "drop" else _enough_to_iterate), options)
+
+
+@DEFENSES.register
+@traced
+def bulyan(
+  *,
+  scope: Scope = "item",
+  neighbors: NeighborRule = "n-f-2",
+  distance: Distance = "squared",
+  f_rule: FRule = "ratio_of_count",
+  f: float = 0.05,
+  too_few: TooFew = "sum",
+  scale: SelectionScale = "sum",
+  dense_zeros: bool = False,
+  shared: SharedRule = "rule",
+) -> Defense:
+  """Bulyan: n - 2 f rows selected by Krum one after another, then a mean around the median of each coordinate.
+
+  Args:
+    scope: see :func:`krum`.
+    neighbors: see :func:`krum`.
+    distance: see :func:`krum`.
+    f_rule: see :func:`krum`.
+    f: share or number of clients distrusted.
+    too_few: what to do where there are fewer than 4 f + 3 rows: "sum", "median" (item scope) or "zero" for no update.
+    scale: see :func:`multi_krum`; "selected" is PIECK's published code.
+    dense_zeros: see :func:`krum`.
+    shared: see :func:`krum`.
+
+  Returns:
+    A defence with an aggregation rule only.
+
+  Raises:
+    ValueError: if `f` is out of its range or options contradict each other.
+
+  References:
+    El Mhamdi et al., "The Hidden Vulnerability of Distributed Learning in Byzantium", 2018.
+  """
+
+  def select(distances: jax.Array, count: jax.Array, f: jax.Array) -> jax.Array:
+    return iterative_selection(distances, count, left_out(f, neighbors), count - 2 * f)
+
+  options = _Options(scope, distance == "squared", f_rule, f, too_few, scale, "equal", dense_zeros, shared)
+  return _defense("bulyan", _Family(select, _enough_to_iterate, trimmed=True), options)

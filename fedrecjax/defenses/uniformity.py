@@ -1,0 +1,36 @@
+"""How far apart item embeddings lie: UNION's measure of their uniformity."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import lax
+
+from fedrecjax.types import Array
+
+# Row blocks of the matrix of pairs: only those on and above its diagonal are computed.
+_BLOCKS = 4
+
+
+def mean_distance(rows: Array) -> Array:
+  """Mean Euclidean distance over all pairs of rows, `[T, d] -> []`, T >= 2.
+
+  Distances come from inner products of the rows, shifted to their mean to keep the rounding of close pairs small.
+  """
+  size = rows.shape[0]
+  rows = rows - jnp.mean(rows, axis=0)
+  square = jnp.sum(rows * rows, axis=1)
+  block = -(-size // _BLOCKS)
+  total = jnp.zeros(())
+  for start in range(0, size, block):
+    some, rest = rows[start : start + block], rows[start:]
+    product = jnp.matmul(some, rest.T, precision=lax.Precision.HIGHEST)
+    distance = jnp.sqrt(jnp.maximum(square[start : start + block, None] + square[start:] - 2 * product, 0.0))
+    later = jnp.arange(rest.shape[0]) > jnp.arange(some.shape[0])[:, None]
+    total += jnp.sum(jnp.where(later, distance, 0.0))
+  return total / (size * (size - 1) / 2)
+
+
+def mean_squared_distance(rows: Array) -> Array:
+  """Mean squared Euclidean distance over all pairs of rows, `[T, d] -> []`, T >= 2."""
+  deviation = rows - jnp.mean(rows, axis=0)
+  return 2 * jnp.sum(deviation * deviation) / (rows.shape[0] - 1)

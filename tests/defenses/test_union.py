@@ -1,0 +1,553 @@
+"""UNION against its oracle: the contrastive task, uniformities, decisions; and whole runs."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from scipy import stats
+
+from fedrecjax import attacks, defenses, models
+from fedrecjax.config import AttackerConfig, ConfigError, EvalConfig, TrainConfig
+from fedrecjax.datasets import Dataset, ItemLists
+from fedrecjax.defenses import contrastive, gap_statistic
+from fedrecjax.defenses.union import draw_round, uniformities
+from fedrecjax.runner import simulate
+from fedrecjax.simulation import client_view
+from fedrecjax.types import Attack, ClientUpdates, Public
+from fedrecjax.uploads import item_rows, merge_rows
+from tests.lockstep import honest_uploads, make_run, round_input
+from tests.oracles import union as oracle
+from tests.views import defense_view
+
+X = 6
+TASK = {"weight": 1.0, "count": X, "temperature": 1.0, "normalized": False, "mean": True}
+
+
+@functools.partial(
+  jax.jit, static_argnames=("structure", "count", "normalized", "mean", "block", "extra")
+)
+def task(
+  run, state, inputs, weight, temperature, *, structure, count, normalized, mean, block, extra
+):
+  """The term, the draws and the view of a round; `extra` is added to the planned places."""
+  del block  # a part of the program, which tests change in the module
+  structure = structure._replace(capacity=structure.capacity + extra)
+  view = client_view(structure, run, state, inputs)
+  view = view._replace(key=jax.random.fold_in(view.key, 0))  # as for the first part of a chain
+  places = jnp.arange(view.samples.positive.shape[0], dtype=jnp.int32)
+  term = contrastive.contrastive_term(
+    view, weight=weight, count=count, temperature=temperature, normalized=normalized, mean=mean
+  )
+  return term, contrastive.draw_contrasts(view, places, count), view._replace(num_items=0)
+
+
+def round_of(run, clients):
+  """The round's input with these clients, in this order; -1 is an empty place."""
+  clients = np.where(np.array(clients) < 0, run.structure.num_clients, clients)
+  return round_input(run, 0)._replace(clients=jnp.asarray(clients, jnp.int32))
+
+
+def term_of(run, clients, *, extra=0, **options):
+  options = TASK | options
+  term, drawn, view = task(
+    run.constants,
+    run.state,
+    round_of(run, clients),
+    options.pop("weight"),
+    options.pop("temperature"),
+    structure=run.structure,
+    block=contrastive.BLOCK,
+    extra=extra,
+    **options,
+  )
+  return jax.tree.map(np.asarray, (term, drawn, view._replace(key=0)))
+
+
+def assert_matches_oracle(run, clients, **options):
+  """Checks every client's loss and gradient; returns how often a client drew a negative again."""
+  options = TASK | options
+  term, drawn, view = term_of(run, clients, **options)
+  samples, table = view.samples, np.asarray(view.public.items, float)
+  num_items = len(table)
+  repeated = 0
+  for place in range(len(clients)):
+    mine = np.flatnonzero(samples.valid & (samples.client == place))
+    positives = samples.positive[mine].tolist()
+    negatives = [[int(j) for j in drawn.negatives[one] if j < num_items] for one in mine]
+    expected_loss, expected = oracle.contrastive_task(
+      table,
+      positives,
+      [int(drawn.partner[one] - mine[0]) for one in mine],
+      negatives,
+      weight=options["weight"],
+      temperature=options["temperature"],
+      normalized=options["normalized"],
+      reduction="mean" if options["mean"] else "sum",
+    )
+    found = np.zeros_like(table)
+    np.add.at(found, positives, term.rows[mine, 0])
+    used = term.items[mine] < num_items
+    np.add.at(found, term.items[mine][used], term.item_rows[mine][used])
+    assert (len(mine) > 1) == bool(used.any())
+    dense = np.zeros_like(table)
+    for item, row in expected.items():
+      dense[item] = row
+    np.testing.assert_allclose(found, dense, atol=2e-6 * max(1.0, np.abs(dense).max()))
+    np.testing.assert_allclose(term.loss[place], expected_loss, rtol=1e-5, atol=1e-7)
+    flat = [item for one in negatives for item in one]
+    repeated += len(flat) - len(set(flat)) if used.any() else 0
+  assert not term.rows[:, 1:].any() and term.private is None
+  assert (term.items[~samples.valid] == num_items).all()
+  return repeated
+
+
+# Client 0 has a single item, 1 and 3 repeat items, 3 nothing but one item twice.
+ROUNDS = {
+  "five": [0, 1, 3, 4, 11],
+  "one": [7],
+  "one without a task": [0],
+  "empty places": [-1, 2, -1, 10, -1],
+  "nobody": [-1, -1],
+  "everybody": list(range(12)),
+}
+
+
+@pytest.mark.parametrize("clients", ROUNDS.values(), ids=ROUNDS)
+def test_contrastive_gradients_match_the_oracle(small, clients):
+  repeated = assert_matches_oracle(make_run(small), clients)
+  assert repeated > 0 or len(clients) < 5 or -1 in clients
+
+
+@pytest.mark.parametrize("mean", [True, False])
+@pytest.mark.parametrize("normalized", [False, True])
+def test_readings_of_the_contrastive_task(small, normalized, mean):
+  run = make_run(small)
+  assert_matches_oracle(
+    run, ROUNDS["five"], weight=0.3, temperature=0.5, normalized=normalized, mean=mean
+  )
+
+
+def test_a_zero_row_has_no_direction(small):
+  run = make_run(small)
+  server = run.state.server
+  zeroed = server.public.items.at[jnp.array([1, 9, 20])].set(0.0)
+  state = run.state._replace(server=server._replace(public=Public(zeroed, ())))
+  assert_matches_oracle(run._replace(state=state), ROUNDS["everybody"], normalized=True)
+
+
+@pytest.mark.parametrize("extra", [0, 5, 77])
+def test_anchors_in_several_blocks(small, monkeypatch, extra):
+  # The last block is not full, and with unused places it is not reached.
+  run = make_run(small)
+  whole, *_ = term_of(run, ROUNDS["everybody"], extra=extra)
+  monkeypatch.setattr(contrastive, "BLOCK", 16)
+  blocks, *_ = term_of(run, ROUNDS["everybody"], extra=extra)
+  np.testing.assert_array_equal(whole.items, blocks.items)
+  for one, two in ((whole.loss, blocks.loss), (whole.rows, blocks.rows)):
+    np.testing.assert_allclose(one, two, atol=1e-6)
+  used = whole.items < 30
+  np.testing.assert_allclose(whole.item_rows[used], blocks.item_rows[used], atol=1e-6)
+
+
+def by_client(run, clients, **options):
+  """Loss, items and rows of each client's samples, by client."""
+  term, drawn, view = term_of(run, clients, **options)
+  found = {}
+  for place, client in enumerate(clients):
+    mine = view.samples.valid & (view.samples.client == place)
+    first = np.argmax(mine)
+    arrays = (drawn.partner - first, term.rows, term.items, term.item_rows)
+    found[client] = (term.loss[place], *(array[mine] for array in arrays))
+  return found
+
+
+def test_a_client_draws_the_same_in_any_company(small):
+  run = make_run(small)
+  alone = by_client(run, [10])[10]
+  for clients in ([10, 4, -1], [-1, 9, 8, 10], [3, 10]):
+    for one, two in zip(alone, by_client(run, clients, extra=31)[10], strict=True):
+      np.testing.assert_allclose(one, two, atol=1e-6)
+
+
+def test_draws_are_uniform(small):
+  run = make_run(small)
+  inputs = round_of(run, [5, 2])
+  lists = small.train.items[small.train.indptr[2] : small.train.indptr[3]]
+
+  @jax.jit
+  def draw(constants, state, key):
+    view = client_view(run.structure, constants, state, inputs)._replace(key=key)
+    places = jnp.arange(2, 5, dtype=jnp.int32)  # of client 2, after the two of client 5
+    return contrastive.draw_contrasts(view, places, 4)
+
+  rounds = 3000
+  drawn = jax.lax.map(
+    lambda key: draw(run.constants, run.state, key), jax.random.split(jax.random.key(1), rounds)
+  )
+  partner, negatives = np.asarray(drawn.partner), np.asarray(drawn.negatives)
+  for anchor in range(3):
+    counts = np.bincount(partner[:, anchor] - 2, minlength=3)
+    assert counts[anchor] == 0 and counts.sum() == rounds
+    assert stats.binomtest(int(counts[anchor - 1]), rounds, 0.5).pvalue > 1e-6
+  ordered = np.sort(negatives, axis=2)
+  assert (ordered[..., 1:] > ordered[..., :-1]).all()
+  counts = np.bincount(negatives.reshape(-1), minlength=30)
+  assert not counts[lists].any()
+  outside = np.setdiff1d(np.arange(30), lists)
+  assert stats.chisquare(counts[outside]).pvalue > 1e-6
+  # Anchors, and rounds, draw apart from each other.
+  assert (ordered[:, 0] != ordered[:, 1]).any(axis=1).mean() > 0.9
+  assert (ordered[1:, 0] != ordered[:-1, 0]).any(axis=1).mean() > 0.9
+
+
+def test_a_client_with_few_items_outside_takes_all_of_them():
+  train = ItemLists.from_lists([[0, 1, 2, 3, 5, 6, 7, 9], [4, 8], list(range(9))])
+  run = make_run(Dataset("crowded", 3, 10, train, ItemLists.from_lists([[4], [0], []])))
+  _, drawn, view = term_of(run, [0, 1, 2], count=5)
+  drawn = [drawn.negatives[view.samples.valid & (view.samples.client == place)] for place in (0, 2)]
+  assert (np.sort(drawn[0]) == [4, 8, 10, 10, 10]).all()
+  assert (np.sort(drawn[1]) == [9, 10, 10, 10, 10]).all()
+  assert_matches_oracle(run, [2, 1], count=5)
+
+
+def test_benign_clients_send_the_gradient_of_both_losses(small):
+  """The engine adds the term's rows to those of the recommendation loss, for benign clients."""
+  options = {"train": TrainConfig(epochs=1, clients_per_round=12)}
+  plain, with_task = (
+    make_run(small, defense=defense, **options)
+    for defense in (defenses.none(), defenses.union(num_contrastive=X, num_sampled=5))
+  )
+  inputs = round_of(plain, range(12))
+  term, _, view = term_of(plain, list(range(12)))
+
+  def table_of(run):
+    uploads = honest_uploads(run, run.state, inputs)
+    table = np.zeros((12, 30, 4))
+    client, item, row = (np.asarray(part) for part in uploads[:3])
+    np.add.at(table, (client[item < 30], item[item < 30]), row[item < 30])
+    return table
+
+  added = np.zeros((12, 30, 4))
+  valid, client = view.samples.valid, view.samples.client
+  np.add.at(added, (client[valid], view.samples.positive[valid]), term.rows[valid, 0])
+  places = np.broadcast_to(client[:, None], term.items.shape)
+  used = term.items < 30
+  np.add.at(added, (places[used], term.items[used]), term.item_rows[used])
+  assert np.abs(added).max() > 0.05
+  np.testing.assert_allclose(table_of(with_task) - table_of(plain), added, atol=1e-6)
+
+
+M, C, D, T, B = 20, 11, 3, 12, 8
+
+
+@functools.cache
+def random_round(seed):
+  """Uploads of up to C clients in any places; up to three of them draw all items together."""
+  random = np.random.default_rng(seed)
+  table = random.normal(size=(M, D)).astype(np.float32)
+  present = random.random(C) < random.choice([0.2, 0.8, 1.0])
+  attackers = random.permutation(np.flatnonzero(present))[: random.integers(0, 4)]
+  entries = []
+  for client in np.flatnonzero(present):
+    if client in attackers:
+      entries += [(client, item, 2 * table[item]) for item in range(M)]
+      continue
+    for item in random.choice(M, random.integers(1, 9), replace=False):
+      row = random.normal(size=D) * 0.3
+      # A part of the row in a place of its own.
+      entries += [(client, item, row)] if random.random() < 0.8 else [(client, item, row / 2)] * 2
+  capacity = 2 * C * M
+  client, item = np.zeros(capacity, np.int32), np.full(capacity, M, np.int32)
+  row = np.full((capacity, D), 7.5, np.float32)
+  uploads = {int(one): {} for one in np.flatnonzero(present)}
+  for place, (one, two, three) in enumerate(entries):
+    client[place], item[place], row[place] = one, two, three
+    uploads[one][two] = uploads[one].get(two, 0.0) + row[place].astype(float)
+  moments = random.normal(size=(M, D)) / 20, random.random((M, D)) / 20 + 0.001
+  arrays = ClientUpdates(*map(jnp.asarray, (client, item, row)))
+  return table, present, uploads, arrays, tuple(one.astype(np.float32) for one in moments)
+
+
+@functools.partial(jax.jit, static_argnames=("trial", "squared", "sample"))
+def filtered(uploads, table, present, moments, steps, key, known_ratio, *, trial, squared, sample):
+  """Draws, uniformities, and which clients still send anything."""
+  optimizer = ()
+  if moments is not None:
+    moments = (Public(one, ()) for one in moments)
+    optimizer = optax.ScaleByAdamState(steps, *moments)
+  view = defense_view(
+    num_items=M,
+    num_clients=C,
+    items=table,
+    present=present,
+    clients=jnp.sum(present, dtype=jnp.int32),
+    optimizer=optimizer,
+    learning_rate=0.4,
+    key=key,
+  )._replace(clients=jnp.sum(present, dtype=jnp.int32), present=present)
+  options = {"sample": sample, "num_sampled": T, "num_references": B}
+  defense = defenses.union(trial=trial, squared=squared, known_ratio=known_ratio, **options)
+  uploads = merge_rows(uploads, M)
+  draws = draw_round(view, **options)
+  values = uniformities(uploads, view, draws.items, trial=trial, squared=squared)
+  after, _ = defense.filter((), uploads, view)
+  sending = jnp.zeros(C, bool).at[after.client].max(after.item < M)
+  return draws, values, sending, (after.row == uploads.row).all()
+
+
+VARIANTS = {
+  "defaults, adam": ("adam", {}),
+  "defaults, sgd": ("sgd", {}),
+  "plain trial beside adam": ("adam", {"trial": "plain"}),
+  "squared, adam": ("adam", {"squared": True}),
+  "Algorithm 2": ("sgd", {"trial": "plain", "squared": True, "sample": "per_client"}),
+  "a sample each, known ratio": ("adam", {"sample": "per_client", "known_ratio": 0.29}),
+  "known ratio": ("adam", {"known_ratio": 0.29}),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_filter_matches_the_oracle_on_random_rounds(variant):
+  optimizer, options = VARIANTS[variant]
+  options = {
+    "trial": "optimizer",
+    "squared": False,
+    "sample": "shared",
+    "known_ratio": 0.0,
+  } | options
+  rejecting = keeping = 0
+  for seed in range(40):
+    table, present, uploads, arrays, moments = random_round(seed)
+    steps = seed % 3
+    draws, values, sending, same_rows = filtered(
+      arrays,
+      table,
+      present,
+      moments if optimizer == "adam" else None,
+      jnp.int32(steps),
+      jax.random.key(seed),
+      options["known_ratio"],
+      **{name: options[name] for name in ("trial", "squared", "sample")},
+    )
+    clients = sorted(uploads)
+    adam = None
+    if optimizer == "adam" and options["trial"] == "optimizer":
+      adam = oracle.Adam(*(one.astype(float) for one in moments), steps)
+    expected = [
+      oracle.uniformity(
+        oracle.trial_rows(
+          table.astype(float),
+          np.broadcast_to(draws.items, (C, T))[client],
+          uploads[client],
+          0.4,
+          adam,
+        ),
+        squared=options["squared"],
+      )
+      for client in clients
+    ]
+    np.testing.assert_allclose(np.asarray(values)[clients], expected, rtol=2e-5, err_msg=f"{seed}")
+    known = oracle.known_attackers(len(clients), options["known_ratio"])
+    references = np.asarray(draws.references, float)[:, : len(clients)]
+    rejected = {clients[one] for one in oracle.rejected(expected, references, known)}
+    assert set(np.flatnonzero(sending)) == set(clients) - rejected, f"round {seed}"
+    assert same_rows
+    rejecting += bool(rejected)
+    keeping += not rejected
+  assert rejecting >= 5 and keeping >= 5
+
+
+def test_an_earlier_filter_may_have_dropped_rows():
+  # Then unused places stand between others.
+  table, present, uploads, arrays, _ = random_round(3)
+  merged = merge_rows(arrays, M)
+  merged = merged._replace(item=merged.item.at[::3].set(M))
+  left = {client: {} for client in uploads}
+  for client, item, row in zip(*(np.asarray(part) for part in merged[:3]), strict=True):
+    if item < M:
+      left[int(client)][int(item)] = row.astype(float)
+  view = defense_view(num_items=M, num_clients=C, items=jnp.asarray(table), present=present)
+  for sample in ("shared", "per_client"):
+    items = draw_round(view, sample=sample, num_sampled=T, num_references=1).items
+    values = uniformities(merged, view, items, trial="optimizer", squared=False)
+    for client, upload in left.items():
+      sampled = np.broadcast_to(items, (C, T))[client]
+      rows = oracle.trial_rows(table.astype(float), sampled, upload, 1.0)
+      expected = oracle.uniformity(rows, squared=False)
+      assert float(values[client]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_items_are_drawn_uniformly_with_replacement():
+  view = defense_view(num_items=M, num_clients=400)
+  items = np.asarray(draw_round(view, sample="per_client", num_sampled=50, num_references=1).items)
+  assert items.shape == (400, 50)
+  assert stats.chisquare(np.bincount(items.reshape(-1), minlength=M)).pvalue > 1e-6
+  assert len(np.unique(items, axis=0)) == 400
+  # What a place draws does not depend on how many places there are.
+  fewer = draw_round(
+    view._replace(num_clients=7), sample="per_client", num_sampled=50, num_references=3
+  )
+  np.testing.assert_array_equal(fewer.items, items[:7])
+  more = draw_round(view, sample="shared", num_sampled=50, num_references=3)
+  np.testing.assert_array_equal(more.references[:, :7], fewer.references)
+  assert stats.kstest(np.asarray(more.references).reshape(-1), "uniform").pvalue > 1e-6
+
+
+judge = jax.jit(gap_statistic.minority)
+
+
+def rejected_of(values, references, always=0, places=16, seed=None):
+  """Clients that are rejected, by their number, from random places among empty ones."""
+  order = np.random.default_rng(seed).permutation(places) if seed is not None else np.arange(places)
+  taken = order[: len(values)]
+  padded, present = np.full(places, 1e9, np.float32), np.zeros(places, bool)
+  padded[taken], present[taken] = values, True
+  found = np.asarray(judge(padded, present, references[:, :places], always))
+  assert not found[~present].any()
+  return set(np.flatnonzero(found[taken]))
+
+
+REFERENCES = np.random.default_rng(0).random((B, 16)).astype(np.float32)
+
+
+def test_decisions_on_values_with_many_ties():
+  random = np.random.default_rng(1)
+  outcomes = set()
+  for seed in range(400):
+    count = int(random.integers(0, 15))
+    values = random.choice(random.integers(0, 30, 6), count) / 8
+    if random.random() < 0.5:
+      values[: count // 3] += 20
+    always = int(random.integers(0, 4))
+    references = REFERENCES[:, : len(values)].astype(float)
+    expected = oracle.rejected(values, references, always)
+    assert rejected_of(values, REFERENCES, always) == expected, values
+    assert rejected_of(values, REFERENCES, always, seed=seed) == expected, values
+    outcomes.add(min(len(expected), 2))
+  assert outcomes == {0, 1, 2}
+
+
+EDGES = {
+  "nobody": ([], 3, set()),
+  "one": ([4.0], 3, set()),
+  "two": ([4.0, 5.0], 0, set()),
+  "two, one of them known to be malicious": ([4.0, 5.0], 1, {1}),
+  "two equal": ([4.0, 4.0], 1, set()),
+  "all equal": ([2.0] * 9, 3, set()),
+  "two values": ([2.0] * 8 + [3.0], 0, {8}),
+  "two values, the smaller one rare": ([3.0] * 8 + [2.0], 0, {8}),
+  "half and half": ([2.0, 3.0] * 4, 0, {1, 3, 5, 7}),
+  "an even spread": (list(range(12)), 0, set()),
+  "an even spread, half known": (list(range(12)), 6, {6, 7, 8, 9, 10, 11}),
+  "tight beside the spread of all": ([1.0, 1.0 + 1e-6, 1.0 + 2e-6, 1.0 + 3e-6, 900.0], 0, {4}),
+}
+
+
+@pytest.mark.parametrize(("values", "always", "expected"), EDGES.values(), ids=EDGES)
+def test_edges(values, always, expected):
+  assert rejected_of(values, REFERENCES, always) == expected
+  assert rejected_of(values, REFERENCES, always, seed=0) == expected
+
+
+def test_two_means_keeps_what_is_within_a_tight_group():
+  # A difference of float32 sums would be off by more than the whole value.
+  values = np.array([0.0, 1e-5, 2e-5, 1.0 - 2**-20, 1.0], np.float32)
+  found = gap_statistic.two_means(jnp.asarray(values))
+  expected = oracle.within(oracle.best_split(values.astype(float)))
+  assert float(found.within[1]) == pytest.approx(expected, rel=1e-4)
+  assert float(found.upper) == values[3]
+
+
+def shrinking(step):
+  """Uploads of all items that draw them towards their mean."""
+
+  def poison(state, own, view, key):
+    table = view.public.items
+    rows = jnp.broadcast_to(
+      step * (table - jnp.mean(table, axis=0)), (view.slot.shape[0], *table.shape)
+    )
+    return item_rows(view.slot, view.active, jnp.arange(len(table)), rows, len(table)), state
+
+  return Attack(poison=poison)
+
+
+def crowd(num_users=120, num_items=90):
+  """Users with 5 to 25 training items."""
+  random = np.random.default_rng(3)
+  drawn = [
+    random.choice(num_items, random.integers(6, 27), replace=False).tolist()
+    for _ in range(num_users)
+  ]
+  train, test = (
+    ItemLists.from_lists([one[part] for one in drawn]) for part in (slice(1, None), slice(1))
+  )
+  return Dataset("crowd", num_users, num_items, train, test)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_who_draws_all_items_together_is_rejected(optimizer):
+  rate = 2e-3 if optimizer == "adam" else 1.0
+  result = simulate(
+    crowd(),
+    model=models.mf(dim=8, init_std=0.1),
+    attack=shrinking(0.05 if optimizer == "adam" else 0.5),
+    defense=defenses.union(num_sampled=80, num_contrastive=5),
+    train=TrainConfig(
+      epochs=6,
+      clients_per_round=20,
+      participation="uniform",
+      loss="bpr",
+      learning_rate=rate,
+      server_optimizer=optimizer,
+    ),
+    attacker=AttackerConfig(malicious_ratio=0.05),
+    evaluation=EvalConfig(every=6, ks=(5,)),
+  )
+  found = {
+    name: result.detection[f"client_{name}"].sum()
+    for name in ("malicious", "malicious_flagged", "benign", "benign_flagged")
+  }
+  assert found["malicious"] >= 20
+  assert found["malicious_flagged"] >= 0.9 * found["malicious"]
+  assert found["benign_flagged"] <= 0.05 * found["benign"]
+
+
+def test_a_catalogue_without_enough_negatives(small):
+  with pytest.raises(ConfigError, match=r"union\.num_contrastive = 30 .* there are 30"):
+    make_run(small, defense=defenses.union(num_contrastive=30))
+  assert make_run(small, defense=defenses.union(num_contrastive=29)) is not None
+
+
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    ({"num_contrastive": 0}, "union.num_contrastive must be at least 1"),
+    ({"num_sampled": 1}, "union.num_sampled must be at least 2"),
+    ({"num_references": 0}, "union.num_references must be at least 1"),
+    ({"weight": -0.5}, "union.weight must be 0 or more"),
+    ({"temperature": 0.0}, "union.temperature must be positive"),
+    ({"known_ratio": 1.0}, "union.known_ratio must be at least 0 and below 1"),
+    ({"known_ratio": -0.1}, "union.known_ratio must be at least 0 and below 1"),
+  ],
+)
+def test_impossible_numbers_are_named(options, message):
+  with pytest.raises(ValueError, match=message):
+    defenses.union(**options)
+
+
+def test_it_joins_any_rule_and_attack(small):
+  whole = defenses.chain(defenses.union(num_sampled=8, num_contrastive=2), defenses.median())
+  assert whole.client_term is not None and whole.unique_rows
+  result = simulate(
+    small,
+    model=models.mf(dim=4),
+    attack=attacks.explicit_boosting(),
+    defense=whole,
+    train=TrainConfig(epochs=1, clients_per_round=6),
+    attacker=AttackerConfig(malicious_ratio=0.25),
+    evaluation=EvalConfig(ks=(3,)),
+  )
+  assert np.isfinite(result.metrics["train_loss"]).all() and "client_recall" in result.metrics
