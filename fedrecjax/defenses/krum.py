@@ -17,7 +17,8 @@ from fedrecjax.defenses.selection import (
   best_scored,
   iterative_selection,
   krum_weights,
-  left_out,
+  mean_near_median,
+  number_left_out,
   pairwise_distances,
   weighted_sum,
 )
@@ -90,11 +91,7 @@ def _item_rule(
     enough = family.enough(count, f)
     f = jnp.where(enough, f, 0)
     weights = family.select(pairwise_distances(rows, squared=options.squared), count, f)
-    if family.trimmed:
-      picked = sort_rows(jnp.where(weights[..., None] > 0, rows, jnp.inf))
-      average = mean_around_median(picked, count - 2 * f, 2 * f)
-    else:
-      average = _average(rows, weights)
+    average = mean_near_median(rows, weights > 0, 2 * f) if family.trimmed else _average(rows, weights)
     result = _scaled(average, weights, count, options.scale)
     member = jnp.arange(rows.shape[0])[:, None] < count
     kept = (weights > 0) & member
@@ -237,7 +234,7 @@ def krum(
   """
 
   def select(distances: jax.Array, count: jax.Array, f: jax.Array) -> jax.Array:
-    return krum_weights(distances, count, count - 1 - left_out(f, neighbors))
+    return krum_weights(distances, count, count - 1 - number_left_out(f, neighbors))
 
   options = _Options(scope, distance == "squared", f_rule, f, too_few, scale, "equal", dense_zeros, shared)
   return _defense("krum", _Family(select, _majority), options)
@@ -288,7 +285,7 @@ def multi_krum(
   """
 
   def select(distances: jax.Array, count: jax.Array, f: jax.Array) -> jax.Array:
-    without = left_out(f, neighbors)
+    without = number_left_out(f, neighbors)
     if reading == "drop":
       return best_scored(distances, count, count - 1 - without, count - f)
     return iterative_selection(distances, count, without, count - 2 * f)
@@ -335,7 +332,7 @@ def bulyan(
   """
 
   def select(distances: jax.Array, count: jax.Array, f: jax.Array) -> jax.Array:
-    return iterative_selection(distances, count, left_out(f, neighbors), count - 2 * f)
+    return iterative_selection(distances, count, number_left_out(f, neighbors), count - 2 * f)
 
   options = _Options(scope, distance == "squared", f_rule, f, too_few, scale, "equal", dense_zeros, shared)
   return _defense("bulyan", _Family(select, _enough_to_iterate, trimmed=True), options)

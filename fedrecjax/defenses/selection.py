@@ -23,11 +23,11 @@ from fedrecjax.defenses.order_statistics import mean_around_median
 Ties = Literal["average", "first", "last"]
 NeighborRule = Literal["n-f-2", "n-f-1", "n-f"]
 
-_LARGEST = 1e30  # in float32 a sum of as many as can be is finite
+_LARGEST = 1e30  # float32 can hold the sum of a hundred million of these
 _DIMENSIONS_AT_ONCE = 8
 
 
-def left_out(f: jax.Array, rule: NeighborRule) -> jax.Array:
+def number_left_out(f: jax.Array, rule: NeighborRule) -> jax.Array:
   """How many of the largest distances to the n - 1 other rows are no part of a Krum score, `[G] -> [G]`.
 
   Args:
@@ -150,7 +150,7 @@ def iterative_selection(distances: jax.Array, count: jax.Array, left_out: jax.Ar
   Args:
     distances: `[K, K, G]`.
     count: rows of each group, int32 `[G]`.
-    left_out: how many of the largest distances do not count, int32 `[G]`, not negative; see :func:`left_out`.
+    left_out: how many of the largest distances do not count, int32 `[G]`, not negative; see :func:`number_left_out`.
     picks: how many rows to select, int32 `[G]`, usually count - 2 f. It costs next to nothing to select all rows
       of all groups.
 
@@ -219,9 +219,10 @@ def _next_largest(
 
 
 def _farthest(distances: jax.Array, member: jax.Array, rank: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """The `rank[g]`-th largest distance of each row to others, and how many as large are not among the larger ones.
+  """The `rank[g]`-th largest distance of each row to others, and how many as large there are from that rank on.
 
-  It is found from above, one value after another, which takes time K for each.
+  It is found from above, one value after another: K steps for each row and each larger value. That beats sorting
+  while f is a small share.
   """
 
   def one_value(number: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -280,7 +281,8 @@ def _pick(
     active = number < picks
     remains &= ~((_places(size) == chosen) & active)
     distance = jnp.take_along_axis(distances, jnp.broadcast_to(chosen, (1, size, groups)), axis=0, mode="clip")[0]
-    only_nearest = count - number - 2 <= left_out
+    others = count - number - 2
+    only_nearest = others <= left_out
     equals = counted.equals - (distance >= counted.farthest)
     to_find = jnp.where(only_nearest, distance <= counted.farthest, equals <= 0) & remains & active
 
@@ -330,5 +332,9 @@ def mean_near_median(rows: jax.Array, kept: jax.Array, dropped: jax.Array) -> ja
   References:
     El Mhamdi et al., 2018, section 4.
   """
-  ordered = sort_rows(jnp.where(kept[..., None], rows, jnp.inf))
-  return mean_around_median(ordered, jnp.sum(kept, axis=0), dropped)
+
+  def select() -> jax.Array:
+    ordered = sort_rows(jnp.where(kept[..., None], rows, jnp.inf))
+    return mean_around_median(ordered, jnp.sum(kept, axis=0), dropped)
+
+  return lax.cond(jnp.any(dropped > 0), select, lambda: weighted_sum(rows, equal_weights(kept)))

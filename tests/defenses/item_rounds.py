@@ -76,4 +76,5 @@ def assert_matches(defense, rule, seeds=range(ROUNDS), clients=C, federation=100
     expected = np.zeros((M, D))
     for item, group in rows.items():
       expected[item] = rule(group)
-    np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-6, err_msg=f"round {seed}")
+    # A bounded row is not exact: 150 of length 0.3 add up to 45, of which float32 keeps 4e-6.
+    np.testing.assert_allclose(found, expected, rtol=2e-6, atol=4e-6, err_msg=f"round {seed}")

@@ -93,7 +93,7 @@ def exact_distances(kind: str, batch: int, group: int, squared: bool) -> np.ndar
 
 
 def neighbors_of(groups: Groups, rule: str) -> jax.Array:
-  return jnp.asarray(groups.count) - 1 - selection.left_out(jnp.asarray(groups.f), rule)
+  return jnp.asarray(groups.count) - 1 - selection.number_left_out(jnp.asarray(groups.f), rule)
 
 
 def test_the_groups_hold_what_matters():
@@ -128,7 +128,7 @@ def test_pairwise_distances_of_any_dimension(dim):
 @pytest.mark.parametrize("rule", RULES)
 def test_number_of_neighbors(rule):
   count, f = (one.ravel() for one in np.meshgrid(np.arange(2, 40), np.arange(40)))
-  found = jnp.clip(count - 1 - selection.left_out(jnp.asarray(f), rule), 1, count - 1)
+  found = jnp.clip(count - 1 - selection.number_left_out(jnp.asarray(f), rule), 1, count - 1)
   expected = [oracle.neighbor_count(*one, rule) for one in zip(count, f, strict=True)]
   np.testing.assert_array_equal(found, expected)
 
@@ -180,7 +180,7 @@ def test_krum_of_real_rows(rule, squared):
 def picks_of(select, groups: Groups, rule: str, squared: bool, picks: np.ndarray) -> np.ndarray:
   """What a kernel selects, bool [K, G]."""
   distances = distances_of(jnp.asarray(groups.rows), squared=squared)
-  third = selection.left_out(jnp.asarray(groups.f), rule)
+  third = selection.number_left_out(jnp.asarray(groups.f), rule)
   if select is best_of:
     third = neighbors_of(groups, rule)
   return np.asarray(select(distances, groups.count, third, picks))
@@ -278,10 +278,10 @@ def test_rows_that_are_no_numbers_are_never_chosen(bad):
   rows = jnp.asarray(rows)
   count, f = jnp.array([20]), jnp.array([4])
   distances = selection.pairwise_distances(rows, squared=True)
-  neighbors = count - 1 - selection.left_out(f, "n-f-2")
+  neighbors = count - 1 - selection.number_left_out(f, "n-f-2")
   weights = selection.krum_weights(distances, count, neighbors)
   steps = selection.iterative_selection(
-    distances, count, selection.left_out(f, "n-f-2"), count - 2 * f
+    distances, count, selection.number_left_out(f, "n-f-2"), count - 2 * f
   )
   once = selection.best_scored(distances, count, neighbors, count - f)
   for kept in (weights > 0, steps, once):
@@ -303,7 +303,7 @@ def test_drift_does_not_decide():
   found = iteratively(
     distances_of(jnp.asarray(rows), squared=True),
     jnp.array([140]),
-    selection.left_out(jnp.array([f]), "n-f-2"),
+    selection.number_left_out(jnp.array([f]), "n-f-2"),
     jnp.array([128]),
   )
   picked = set(np.flatnonzero(found[:, 0]).tolist())
@@ -346,7 +346,7 @@ def test_a_whole_round_of_clients_as_one_group():
   rows = np.random.default_rng(9).normal(size=(256, 20))
   exact = oracle.pairwise(rows, squared=True)
   distances, count, f = jnp.asarray(exact, jnp.float32)[..., None], jnp.array([256]), 12
-  neighbors = count - 1 - selection.left_out(jnp.array([f]), "n-f-2")
+  neighbors = count - 1 - selection.number_left_out(jnp.array([f]), "n-f-2")
   weights = weights_of(distances, count, neighbors)[:, 0]
   np.testing.assert_array_equal(weights, oracle.krum(exact, f, rule="n-f-2"))
   found = iteratively(distances, count, jnp.array([f + 1]), count - 2 * f)
@@ -374,7 +374,7 @@ def test_items_of_a_round(absent):
     f = count // 5
     distances = selection.pairwise_distances(rows, squared=True)
     picked = selection.iterative_selection(
-      distances, count, selection.left_out(f, "n-f-2"), count - 2 * f
+      distances, count, selection.number_left_out(f, "n-f-2"), count - 2 * f
     )
     return ItemResult(selection.weighted_sum(rows, selection.equal_weights(picked)), picked)
 
