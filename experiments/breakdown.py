@@ -15,8 +15,8 @@ from experiments.breakdown_analysis import Analysis, analyse
 from experiments.breakdown_flags import Options, parse_command_line
 from experiments.breakdown_plot import plot_breakdown
 from experiments.breakdown_tables import law_table, share_table
+from experiments.command_line import HelpAsked
 from experiments.errors import UsageError
-from experiments.flags import HelpAsked
 from experiments.paths import new_file
 from experiments.plots import PlotError
 from experiments.tables import print_table, write_markdown

@@ -10,8 +10,8 @@ from typing import Any
 
 from absl import flags
 
+from experiments.command_line import read_flags
 from experiments.errors import UsageError
-from experiments.flags import HelpAsked
 from fedrecjax.analysis import Rule, rules
 from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS
 
@@ -65,14 +65,7 @@ def parse_command_line(argv: Sequence[str]) -> Options:
     UsageError: for flags that cannot be used.
   """
   values = _define_flags(flags.FlagValues())
-  try:
-    rest = values(list(argv))[1:]
-  except flags.Error as error:
-    raise UsageError(" ".join(str(error).removeprefix("ERROR:: ").split())) from error
-  if values["help"].value:
-    raise HelpAsked(_help(values))
-  if rest:
-    raise UsageError(f"expected flags only, got {rest[0]!r}")
+  read_flags(values, argv, {"help": _help})
 
   def value(name: str) -> Any:
     return values[name].value

@@ -10,6 +10,7 @@ from typing import Any
 
 from absl import flags
 
+from experiments.command_line import read_flags
 from experiments.errors import UsageError
 from experiments.grid import AXES, Shard, parse_shard, shown
 from experiments.recipes import RECIPES
@@ -51,10 +52,6 @@ class Options:
   compilation_cache_dir: pathlib.Path | None
 
 
-class HelpAsked(Exception):
-  """The command line asks for help; the message is the help text."""
-
-
 def parse_command_line(argv: Sequence[str]) -> Options:
   """Reads the command line.
 
@@ -66,16 +63,7 @@ def parse_command_line(argv: Sequence[str]) -> Options:
     UsageError: for flags that cannot be used.
   """
   values = define_flags(flags.FlagValues())
-  try:
-    rest = values(list(argv))[1:]
-  except flags.Error as error:
-    raise UsageError(" ".join(str(error).removeprefix("ERROR:: ").split())) from error
-  if values["help"].value:
-    raise HelpAsked(_help(values, ("sweep", "axes")) + "\n\n--helpfull explains the fields of all owners.")
-  if values["helpfull"].value:
-    raise HelpAsked(_help(values, ("sweep", "axes", *owners())))
-  if rest:
-    raise UsageError(f"expected flags only, got {rest[0]!r}")
+  read_flags(values, argv, {"help": _short_help, "helpfull": _full_help})
   return _options(values)
 
 
@@ -160,6 +148,14 @@ def define_flags(values: flags.FlagValues) -> flags.FlagValues:
 
 def _default(value: Any) -> str:
   return "none" if value is None or value == () else shown(value)
+
+
+def _short_help(values: flags.FlagValues) -> str:
+  return _help(values, ("sweep", "axes")) + "\n\n--helpfull explains the fields of all owners."
+
+
+def _full_help(values: flags.FlagValues) -> str:
+  return _help(values, ("sweep", "axes", *owners()))
 
 
 def _help(values: flags.FlagValues, groups: Sequence[str]) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from experiments.command_line import HelpAsked
 from experiments.errors import UsageError
-from experiments.flags import HelpAsked, Options, parse_command_line
+from experiments.flags import Options, parse_command_line
 from experiments.grid import Cell, cell_name, expand, varying_fields
 from experiments.listing import listing
 from experiments.paths import clean, is_finished

@@ -18,8 +18,10 @@ _UNTOUCHED = 1 - 1e-5
 
 def flagged_by_filter(before: ClientUpdates, after: ClientUpdates, num_items: int) -> jax.Array:
   """Rows that a filter has dropped or made shorter, bool `[E]`; both uploads have the same places."""
-  dropped = after.item >= num_items
-  return (before.item < num_items) & (dropped | (row_norms(after.row) < _UNTOUCHED * row_norms(before.row)))
+  flagged = after.item >= num_items
+  if after.row is not before.row:
+    flagged |= row_norms(after.row) < _UNTOUCHED * row_norms(before.row)
+  return (before.item < num_items) & flagged
 
 
 def verdicts(flagged: jax.Array, used: jax.Array, client: jax.Array, malicious: jax.Array) -> jax.Array:

@@ -169,6 +169,7 @@ def plan(
   try:
     defense_state = defense.init(keys.defense, DefenseContext(
       dataset.num_items, dim, rounds.clients.shape[1], population.num_clients, rounds.clients, indptr, held,
+      shared=jax.eval_shape(lambda: public.shared),
     ))
   except ValueError as error:
     raise ConfigError(f"the defense does not fit {dataset.name}: {error}") from error

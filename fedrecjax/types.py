@@ -191,6 +191,7 @@ class DefenseContext(NamedTuple):
     indptr: where the entries of each client begin in `held`, `[federation + 1]`.
     held: different items whose rows each client uploads, sorted within a client; None where they change from round
       to round because negatives are drawn anew.
+    shared: shapes and types of `Public.shared`, a pytree of `jax.ShapeDtypeStruct`; `()` for models without.
   """
 
   num_items: int
@@ -200,6 +201,7 @@ class DefenseContext(NamedTuple):
   rounds: np.ndarray
   indptr: np.ndarray | None
   held: np.ndarray | None
+  shared: Any = ()
 
 
 class Samples(NamedTuple):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fedrecjax.ordering import in_order
 from fedrecjax.types import ClientUpdates
 
 
@@ -96,19 +97,6 @@ def _for_each_client(values: jax.Array, leaf: jax.Array) -> jax.Array:
   return values.reshape(-1, *(1,) * (leaf.ndim - 1))
 
 
-def _order_by_item(item: jax.Array, num_items: int) -> tuple[jax.Array, jax.Array]:
-  """Items in ascending order and the places they come from; equal items keep their order."""
-  capacity = item.shape[0]
-  place_bits = max(capacity - 1, 1).bit_length()
-  if num_items.bit_length() + place_bits <= 32:
-    # One sort of packed integers: on a CPU a sort of two operands takes six times as long.
-    place = jnp.arange(capacity, dtype=jnp.uint32)
-    packed = lax.sort((item.astype(jnp.uint32) << place_bits) | place)
-    return (packed >> place_bits).astype(jnp.int32), (packed & ((1 << place_bits) - 1)).astype(jnp.int32)
-  ordered, place = lax.sort((item, jnp.arange(capacity, dtype=jnp.int32)), num_keys=1, is_stable=True)
-  return ordered, place
-
-
 def merge_rows(uploads: ClientUpdates, num_items: int) -> ClientUpdates:
   """One row per client and item, in order of items; unused places come last.
 
@@ -122,7 +110,7 @@ def merge_rows(uploads: ClientUpdates, num_items: int) -> ClientUpdates:
   capacity = uploads.item.shape[0]
   if capacity == 0:
     return uploads
-  item, place = _order_by_item(uploads.item, num_items)
+  item, place = in_order(uploads.item, num_items)
   client = uploads.client[place]
   used = item < num_items
   is_first = jnp.ones(capacity, bool).at[1:].set((item[1:] != item[:-1]) | (client[1:] != client[:-1])) & used
@@ -167,7 +155,7 @@ def compact(uploads: ClientUpdates, num_items: int) -> tuple[ClientUpdates, jax.
 
 
 def row_norms(row: jax.Array) -> jax.Array:
-  """L2 norm of each row, `[E, d] -> [E]`."""
+  """L2 norm of each row, `[..., d] -> [...]`."""
   return jnp.sqrt(jnp.sum(row * row, axis=-1))
 
 
@@ -181,5 +169,5 @@ def clip_factor(norm: jax.Array, max_norm: jax.Array | float) -> jax.Array:
 
 
 def clip_rows(row: jax.Array, max_norm: jax.Array | float) -> jax.Array:
-  """Scales rows `[E, d]` down to an L2 norm of at most `max_norm`; shorter rows are untouched."""
-  return row * clip_factor(row_norms(row), max_norm)[:, None]
+  """Scales rows `[..., d]` down to an L2 norm of at most `max_norm`; shorter rows are untouched."""
+  return row * clip_factor(row_norms(row), max_norm)[..., None]

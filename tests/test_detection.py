@@ -98,6 +98,23 @@ def test_rows_that_a_filter_dropped_or_shortened_are_flagged():
   assert found.tolist() == [*expected, False, False]
 
 
+def test_norms_are_not_taken_where_a_filter_only_drops():
+  uploads = ClientUpdates(jnp.array([0, 1, 0]), jnp.array([0, 1, 5]), jnp.ones((3, 2)))
+
+  def dropping(uploads):
+    after = keep_clients(uploads, jnp.array([True, False]), 5)
+    return flagged_by_filter(uploads, after, 5)
+
+  def shortening(uploads):
+    after = uploads._replace(row=uploads.row * jnp.array([0.5, 1.0, 0.5])[:, None])
+    return flagged_by_filter(uploads, after, 5)
+
+  assert dropping(uploads).tolist() == [False, True, False]
+  assert shortening(uploads).tolist() == [True, False, False]
+  assert "sqrt" not in str(jax.make_jaxpr(dropping)(uploads))
+  assert "sqrt" in str(jax.make_jaxpr(shortening)(uploads))
+
+
 def test_columns_are_shares_of_the_counts():
   random = np.random.default_rng(0)
   malicious, benign = random.integers(0, 4, (2, 60, 2))

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fedrecjax.defenses.items_by_size import ItemsBySize, items_by_size
 from fedrecjax.types import ClientUpdates, ItemRows
 
 TILE_ROWS = 1024
@@ -39,18 +40,16 @@ Rule = Callable[[jax.Array, jax.Array], ItemResult]
 
 
 class _Groups(NamedTuple):
-  """Items in ascending order of how many clients touched them.
+  """What there is to work on.
 
   Attributes:
     uploads: the round's, in order of items.
-    size: how many clients touched the item `[M]`.
-    start: its first place in the uploads `[M]`.
+    items: all of them in ascending order of how many clients touched them.
     absent_rows: None, or how many rows an item has that anybody touched.
   """
 
   uploads: ClientUpdates
-  size: jax.Array
-  start: jax.Array
+  items: ItemsBySize
   absent_rows: jax.Array | None
 
 
@@ -82,28 +81,22 @@ def map_items(
     unused places (None if the rule does not tell).
   """
   capacity, dim = uploads.row.shape
-  counts = jnp.zeros(num_items, jnp.int32).at[uploads.item].add(1, mode="drop")
-  starts = jnp.cumsum(counts) - counts
-  order = jnp.argsort(counts).astype(jnp.int32)
-  groups = _Groups(uploads, counts[order], starts[order], absent_rows)
-  sizes = [max_count] if absent_rows is not None else _size_classes(work, min(max_count, capacity))
+  most = min(max_count, capacity)
+  sizes = [max_count] if absent_rows is not None else _size_classes(work, most)
+  items = items_by_size(uploads.item, num_items, sizes, most=most)
+  groups = _Groups(uploads, items, absent_rows)
   tiles = [_tile(work, size, many=absent_rows is not None) for size in sizes]
   places = num_items + max(tiles)
   result = jnp.zeros((places, dim))
   kept = jnp.zeros((sizes[-1], places), bool) if _tells_kept(rule, sizes[0], tiles[0], dim) else None
-  first = jnp.searchsorted(groups.size, 0, side="right").astype(jnp.int32)
-  for size, tile in zip(sizes, tiles, strict=True):
-    end = jnp.int32(num_items)
-    if size < sizes[-1]:
-      end = jnp.searchsorted(groups.size, size, side="right").astype(jnp.int32)
-    result, kept = _map_class(rule, groups, (result, kept), first, end, size, tile)
-    first = end
-  rows = ItemRows(jnp.where(groups.size > 0, order, num_items), result[:num_items])
+  for number, (size, tile) in enumerate(zip(sizes, tiles, strict=True)):
+    result, kept = _map_class(rule, groups, (result, kept), items.ends[number], items.ends[number + 1], size, tile)
+  rows = ItemRows(jnp.where(items.size > 0, items.item, num_items), result[:num_items])
   if kept is None:
     return rows, None
-  group = jnp.zeros(num_items, jnp.int32).at[order].set(jnp.arange(num_items, dtype=jnp.int32))
+  group = jnp.zeros(num_items, jnp.int32).at[items.item].set(jnp.arange(num_items, dtype=jnp.int32))
   group = group.at[uploads.item].get(mode="clip")
-  member = jnp.arange(capacity) - groups.start[group] if absent_rows is None else uploads.client
+  member = jnp.arange(capacity) - items.start[group] if absent_rows is None else uploads.client
   return rows, kept.at[member, group].get(mode="clip") & (uploads.item < num_items)
 
 
@@ -151,8 +144,8 @@ def _map_class(
   def one_tile(number: jax.Array, carry: tuple[jax.Array, jax.Array | None]) -> tuple[jax.Array, jax.Array | None]:
     result, kept = carry
     begin = first + number * tile
-    count = jnp.where(begin + place < end, groups.size.at[begin + place].get(mode="clip"), 0)
-    source = groups.start.at[begin + place].get(mode="clip") + member
+    count = jnp.where(begin + place < end, groups.items.size.at[begin + place].get(mode="clip"), 0)
+    source = groups.items.start.at[begin + place].get(mode="clip") + member
     source = jnp.where(member < count, source, capacity)
     missing: float | jax.Array = jnp.inf
     if groups.absent_rows is not None:

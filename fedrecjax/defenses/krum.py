@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from fedrecjax.defenses.item_groups import ItemResult, map_items, sort_rows
 from fedrecjax.defenses.none import Scope, Weights
-from fedrecjax.defenses.order_statistics import FRule, mean_around_median, median_of_sorted, trim_count
+from fedrecjax.defenses.order_statistics import FRule, check_f, mean_around_median, median_of_sorted, trim_count
 from fedrecjax.defenses.registry import DEFENSES
 from fedrecjax.defenses.selection import (
   NeighborRule,
@@ -22,7 +22,7 @@ from fedrecjax.defenses.selection import (
   pairwise_distances,
   weighted_sum,
 )
-from fedrecjax.defenses.shared_parameters import SharedRule, aggregate_shared, present_first, shared_vectors
+from fedrecjax.defenses.shared_parameters import SharedRule, aggregate_shared, present_first
 from fedrecjax.defenses.whole_uploads import client_distances
 from fedrecjax.hyperparameters import check, traced
 from fedrecjax.types import ClientUpdates, Defense, DefenseView, ItemRows, State, Update
@@ -130,9 +130,8 @@ def _client_weights(
   family: _Family, options: _Options, uploads: ClientUpdates, view: DefenseView
 ) -> tuple[jax.Array, jax.Array]:
   """Each client's share `[C]` by whole uploads, and f, 0 where there are too few clients for the rule."""
-  distances = client_distances(uploads, view.num_clients, num_items=view.num_items, squared=True)
-  if uploads.sent is not None and options.shared == "rule":
-    distances += pairwise_distances(shared_vectors(uploads)[:, None], squared=True)[..., 0]
+  compared = uploads if options.shared == "rule" else uploads._replace(shared=(), sent=None)
+  distances = client_distances(compared, view.num_clients, num_items=view.num_items, squared=True)
   order = present_first(view.present)
   distances = distances[order][:, order]
   count = view.clients[None]
@@ -173,9 +172,7 @@ def _aggregate_clients(
 
 def _defense(name: str, family: _Family, options: _Options) -> Defense:
   """The defence of a member of the family; checks what all of them have in common."""
-  check(options.f >= 0, f"{name}.f must not be negative, got {options.f}")
-  if options.f_rule != "number":
-    check(options.f < 0.5, f"{name}.f is a share and must be below 0.5, got {options.f}")
+  check_f(name, options.f, options.f_rule)
   whole = options.scope == "client"
   check(not (whole and options.dense_zeros), f"{name}.dense_zeros must be false with scope=client, where clients that"
         " did not upload an item always count as zero")

@@ -120,6 +120,13 @@ def mean_around_median(
   return _mean_of_window(values, start, kept[:, 0], zeros)
 
 
+def check_f(owner: str, f: jax.Array | float, rule: FRule) -> None:
+  """Raises ValueError, in the name of a defence, unless its `f` can be what :func:`trim_count` takes by that rule."""
+  check(f >= 0, f"{owner}.f must not be negative, got {f}")
+  if rule != "number":
+    check(f < 0.5, f"{owner}.f is a share and must be below 0.5, got {f}")
+
+
 def trim_count(count: jax.Array, view: DefenseView, rule: FRule, value: jax.Array | float) -> jax.Array:
   """How many values f a rule drops, by the number of rows of each item.
 
@@ -229,9 +236,7 @@ def trimmed_mean(
   References:
     Yin et al., "Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates", 2018.
   """
-  check(f >= 0, f"trimmed_mean.f must not be negative, got {f}")
-  if f_rule != "number":
-    check(f < 0.5, f"trimmed_mean.f is a share and must be below 0.5, got {f}")
+  check_f("trimmed_mean", f, f_rule)
 
   def statistic(values: jax.Array, count: jax.Array, zeros: jax.Array | None, view: DefenseView) -> jax.Array:
     total = _total(count, zeros)

@@ -1,9 +1,10 @@
 """Norms, inner products and distances of whole uploads.
 
-A client's whole upload is the vector of all M * d item gradients, zero where the client sent nothing. Two of them meet
-only in items that both clients sent, so that all inner products come from the pairs of rows of each item: items are
-taken in tiles of a similar number of clients, one batched matrix product per tile, and every product is added to the
-place of its two clients. How many tiles there are is decided by the round's data in a loop: no plan can be too small.
+A client's whole upload is the vector of all M * d item gradients and of its gradients of shared parameters, zero where
+the client sent nothing. Item gradients of two clients meet only in items that both sent, so that their inner products
+come from the pairs of rows of each item: items are taken in tiles of a similar number of clients, one batched matrix
+product per tile, and every product is added to the place of its two clients. How many tiles there are is decided by the
+round's data in a loop: no plan can be too small.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from fedrecjax.defenses.items_by_size import ItemsBySize, items_by_size
+from fedrecjax.defenses.selection import pairwise_distances
+from fedrecjax.defenses.shared_parameters import shared_vectors
 from fedrecjax.types import ClientUpdates
 
 TILE_ROWS = 1024
 # Items with more clients are taken in blocks of so many rows, which bounds memory and compile time.
 LARGEST_CLASS = 256
 _SMALLEST_CLASS = 4
-_PLACE_BITS = 27
 
 
 def client_norms(uploads: ClientUpdates, num_clients: int, *, num_items: int) -> jax.Array:
@@ -38,17 +41,19 @@ def client_norms(uploads: ClientUpdates, num_clients: int, *, num_items: int) ->
   [5.0, 0.0, 1.0]
   """
   client = jnp.where(uploads.item < num_items, uploads.client, num_clients)
-  squares = jnp.sum(uploads.row * uploads.row, axis=-1)
-  return jnp.sqrt(jnp.zeros(num_clients).at[client].add(squares, mode="drop"))
+  squares = jnp.zeros(num_clients).at[client].add(jnp.sum(uploads.row * uploads.row, axis=-1), mode="drop")
+  if uploads.sent is not None:
+    squares += jnp.sum(shared_vectors(uploads) ** 2, axis=1)
+  return jnp.sqrt(squares)
 
 
 def client_gram(uploads: ClientUpdates, num_clients: int, *, num_items: int) -> jax.Array:
-  """Inner products of the whole uploads of all pairs of clients.
+  """Inner products of the item gradients of all pairs of clients.
 
   Args:
     uploads: one row per client and item in order of items, unused places last (:func:`fedrecjax.uploads.merge_rows`).
     num_clients: C, at most 46,340.
-    num_items: M, below 2**27.
+    num_items: M.
 
   Returns:
     float32 `[C, C]`, exactly symmetric. An entry is off by a few 1e-6 of the product of the two norms at most, also
@@ -65,20 +70,12 @@ def client_gram(uploads: ClientUpdates, num_clients: int, *, num_items: int) -> 
   sizes = [_SMALLEST_CLASS]
   while sizes[-1] < min(most, LARGEST_CLASS):
     sizes.append(2 * sizes[-1])
-  counts = jnp.zeros(num_items, jnp.int32).at[uploads.item].add(1, mode="drop")
-  starts = jnp.cumsum(counts) - counts
-  kind = jnp.searchsorted(jnp.array([0, *sizes]), counts)
-  # Items in order of their class, by one sort of packed integers: an argsort takes six times as long on a CPU.
-  packed = lax.sort((kind.astype(jnp.uint32) << _PLACE_BITS) | jnp.arange(num_items, dtype=jnp.uint32))
-  order = (packed & ((1 << _PLACE_BITS) - 1)).astype(jnp.int32)
-  starts, counts = starts[order], counts[order]
-  ends = jnp.searchsorted(packed >> _PLACE_BITS, jnp.arange(len(sizes) + 1, dtype=jnp.uint32), side="right")
-  bounds = ends.astype(jnp.int32)
+  items = items_by_size(uploads.item, num_items, sizes, most=most, within="item")
   gram = jnp.zeros(num_clients * num_clients)
   for number, size in enumerate(sizes):
-    gram = _add_class(gram, uploads, num_clients, starts, counts, bounds[number], bounds[number + 1], size)
+    gram = _add_class(gram, uploads, num_clients, items, items.ends[number], items.ends[number + 1], size)
   if most > sizes[-1]:
-    gram = _add_large(gram, uploads, num_clients, starts, counts, bounds[-1], sizes[-1])
+    gram = _add_large(gram, uploads, num_clients, items, items.ends[-1], sizes[-1])
   # Each pair of clients was added in one of its two places, or in both by turns.
   gram = gram.reshape(num_clients, num_clients)
   return jnp.where(jnp.eye(num_clients, dtype=bool), gram, gram + gram.T)
@@ -109,8 +106,7 @@ def _add_class(
   gram: jax.Array,
   uploads: ClientUpdates,
   num_clients: int,
-  starts: jax.Array,
-  counts: jax.Array,
+  items: ItemsBySize,
   first: jax.Array,
   end: jax.Array,
   size: int,
@@ -120,9 +116,9 @@ def _add_class(
   one, other = np.triu_indices(size)
 
   def one_tile(number: jax.Array, gram: jax.Array) -> jax.Array:
-    item = first + number * tile + jnp.arange(tile, dtype=jnp.int32)
-    length = jnp.where(item < end, counts.at[item].get(mode="clip"), 0)
-    client, rows = _group(uploads, starts.at[item].get(mode="clip"), length, size)
+    place = first + number * tile + jnp.arange(tile, dtype=jnp.int32)
+    length = jnp.where(place < end, items.size.at[place].get(mode="clip"), 0)
+    client, rows = _group(uploads, items.start.at[place].get(mode="clip"), length, size)
     products = _products(rows, rows)[:, one, other]
     return _add_pairs(gram, num_clients, client[:, one], client[:, other], products)
 
@@ -130,24 +126,19 @@ def _add_class(
 
 
 def _add_large(
-  gram: jax.Array,
-  uploads: ClientUpdates,
-  num_clients: int,
-  starts: jax.Array,
-  counts: jax.Array,
-  first: jax.Array,
-  size: int,
+  gram: jax.Array, uploads: ClientUpdates, num_clients: int, items: ItemsBySize, first: jax.Array, size: int
 ) -> jax.Array:
   """Adds the items from `first` on, of any number of rows, by pairs of blocks of `size` rows."""
 
-  def block(item: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return _group(uploads, (starts[item] + number * size)[None], (counts[item] - number * size)[None], size)
+  def block(place: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array]:
+    begin = number * size
+    return _group(uploads, (items.start[place] + begin)[None], (items.size[place] - begin)[None], size)
 
-  def one_item(item: jax.Array, gram: jax.Array) -> jax.Array:
-    blocks = -(-counts[item] // size)
+  def one_item(place: jax.Array, gram: jax.Array) -> jax.Array:
+    blocks = -(-items.size[place] // size)
 
     def one_pair(left_number: jax.Array, right_number: jax.Array, gram: jax.Array) -> jax.Array:
-      (left, left_rows), (right, right_rows) = block(item, left_number), block(item, right_number)
+      (left, left_rows), (right, right_rows) = block(place, left_number), block(place, right_number)
       once = (left_number < right_number) | jnp.triu(jnp.ones((size, size), bool))
       products = _products(left_rows, right_rows)
       return _add_pairs(gram, num_clients, jnp.where(once, left[:, :, None], -1), right[:, None, :], products)
@@ -157,7 +148,7 @@ def _add_large(
 
     return lax.fori_loop(0, blocks, one_row, gram)
 
-  return lax.fori_loop(first, counts.shape[0], one_item, gram)
+  return lax.fori_loop(first, items.item.shape[0], one_item, gram)
 
 
 def client_distances(uploads: ClientUpdates, num_clients: int, *, num_items: int, squared: bool) -> jax.Array:
@@ -177,7 +168,9 @@ def client_distances(uploads: ClientUpdates, num_clients: int, *, num_items: int
   """
   gram = client_gram(uploads, num_clients, num_items=num_items)
   squares = jnp.diagonal(gram)
-  result = squares[:, None] + squares - 2 * gram
-  result = jnp.where(jnp.isnan(result), jnp.inf, jnp.maximum(result, 0.0))
+  result = jnp.maximum(squares[:, None] + squares - 2 * gram, 0.0)
+  if uploads.sent is not None:
+    result += pairwise_distances(shared_vectors(uploads)[:, None], squared=True)[..., 0]
+  result = jnp.where(jnp.isnan(result), jnp.inf, result)
   result = jnp.where(jnp.eye(num_clients, dtype=bool), 0.0, result)
   return result if squared else jnp.sqrt(result)

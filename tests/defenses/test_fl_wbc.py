@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fedrecjax import attacks, defenses
+from fedrecjax import attacks, defenses, models
 from fedrecjax.config import AttackerConfig, ConfigError, TrainConfig
-from fedrecjax.defenses.fl_wbc import FlWbcState, laplace_noise
-from fedrecjax.types import Attack, ClientUpdates, ClientView, DefenseContext
+from fedrecjax.defenses.fl_wbc import FlWbcState, laplace_noise, shared_noise
+from fedrecjax.types import Attack, ClientUpdates, ClientView, DefenseContext, Public
 from tests.lockstep import assert_defended_rounds_match, final_state, make_run, simulated
 from tests.oracles import aggregation, fl_wbc, training
 
@@ -256,6 +256,81 @@ def test_noise_follows_the_client_and_the_item_and_not_the_place():
   other, _ = transformed(state, client, item, row, key=5)
   assert (other != together).all()
   assert len(np.unique(together)) == together.size
+
+
+SHAPES = {"bias": (3,), "filters": (2, 2, 3), "weights": (4, 3)}
+SHAPE_STRUCTS = {
+  name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in SHAPES.items()
+}
+
+
+def test_shared_parameters_match_the_oracle():
+  federation, places = 7, 4
+  defense = defenses.fl_wbc(scale=0.5)
+  context = CONTEXT._replace(
+    federation=federation, indptr=np.array([0, 5] + [5] * 6), shared=SHAPE_STRUCTS
+  )
+  state = defense.init(jax.random.key(0), context)
+  # Biases are not remembered.
+  assert [None if one is None else one.shape for one in state.shared] == [None, (7, 12), (7, 12)]
+
+  @jax.jit
+  def transform(state, shared, sent, clients, key):
+    nothing = jnp.zeros(1, jnp.int32), jnp.full(1, 10, jnp.int32), jnp.zeros((1, 2))
+    view = ClientView(None, None, clients, jnp.int32(0), None, None, key, 10)
+    after, state = defense.client_transform(state, ClientUpdates(*nothing, shared, sent), view)
+    return after.shared, state
+
+  random = np.random.default_rng(0)
+  oracle = [fl_wbc.Client() for _ in range(federation)]
+  last = {name: random.normal(size=(federation, *shape)) for name, shape in SHAPES.items()}
+  noisy = plain = 0
+  for number in range(12):
+    # The last place is empty, and client 6 sends nothing that all items share.
+    clients = np.append(random.choice(federation, places - 1, replace=False), federation)
+    sent = clients < 6
+    for array in last.values():
+      array += random.normal(size=array.shape) * 0.5
+    padded = {name: np.append(array, array[:1], axis=0)[clients] for name, array in last.items()}
+    shared = {
+      name: jnp.asarray((array.T * sent).T, jnp.float32) for name, array in padded.items()
+    }
+    key = jax.random.key(number)
+    found, state = transform(state, shared, jnp.asarray(sent), jnp.asarray(clients), key)
+    drawn = [
+      0.5 * np.asarray(shared_noise(key, jnp.asarray(clients), one, shape_size), np.float64)
+      for one, shape_size in enumerate((3, 12, 12))
+    ]
+    for place, client in enumerate(clients):
+      arrays = [np.asarray(shared[name][place], np.float64) for name in SHAPES]
+      noise = [one[place].reshape(array.shape) for one, array in zip(drawn, arrays, strict=True)]
+      expected = oracle[client].share(arrays, noise) if sent[place] else arrays
+      for name, before, after in zip(SHAPES, arrays, expected, strict=True):
+        np.testing.assert_allclose(found[name][place], after, atol=1e-5, err_msg=f"{number} {name}")
+        noisy += (before != after).sum()
+        plain += (before == after).sum()
+  assert noisy > 100 and plain > 100
+
+
+def test_arrays_have_noise_of_their_own():
+  key, clients = jax.random.key(0), jnp.arange(3)
+  drawn = [np.asarray(shared_noise(key, clients, one, 6)) for one in (0, 1)]
+  drawn.append(np.asarray(laplace_noise(key, clients, jnp.zeros(3, jnp.int32), 6)))
+  assert len(np.unique(drawn)) == 3 * 3 * 6
+
+
+def test_a_plan_has_room_for_the_shared_parameters_of_the_model(small):
+  model = models.mf(dim=4)
+  shared = {"weights": jnp.ones((2, 5)), "bias": jnp.ones(5)}
+  with_shared = model._replace(
+    init_public=lambda key, num_items: Public(model.init_public(key, num_items).items, shared)
+  )
+  states = [
+    make_run(small, model=one, defense=defenses.fl_wbc()).state.server.defense[0]
+    for one in (model, with_shared)
+  ]
+  assert states[0].shared == () and states[1].shared[0] is None
+  assert states[1].shared[1].shape == (12, 10) and np.isinf(states[1].shared[1]).all()
 
 
 noise = jax.jit(laplace_noise, static_argnames="dim")

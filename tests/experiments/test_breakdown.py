@@ -8,7 +8,7 @@ import pytest
 
 from experiments import breakdown, breakdown_plot
 from experiments.breakdown_flags import parse_command_line
-from experiments.flags import HelpAsked
+from experiments.command_line import HelpAsked
 from experiments.plots import PlotError
 from fedrecjax import load
 from fedrecjax.analysis import interactions_per_item, median_rule, share_broken

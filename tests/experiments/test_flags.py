@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 from absl import flags
 
+from experiments.command_line import HelpAsked
 from experiments.errors import UsageError
-from experiments.flags import HelpAsked, define_flags, parse_command_line
+from experiments.flags import define_flags, parse_command_line
 from experiments.grid import Shard
 from fedrecjax.config import owners
 

@@ -155,6 +155,22 @@ def norm_bound(row: np.ndarray, max_norm: float) -> np.ndarray:
   return row * (max_norm / norm)
 
 
+def norm_bound_shared(gradient: np.ndarray, max_norm: float) -> np.ndarray:
+  """NormBound on one client's gradient of a parameter that all items share (PIECK's code).
+
+  Args:
+    gradient: a weight matrix [out, in], of which each row is bounded on its own, or a bias [out],
+      which is bounded as one vector.
+    max_norm: bound on the L2 norm.
+
+  Returns:
+    Of the same shape.
+  """
+  if gradient.ndim < 2:
+    return norm_bound(gradient, max_norm)
+  return np.array([norm_bound(row, max_norm) for row in gradient])
+
+
 def group_by_item(
   uploads: Sequence[tuple[int, int, np.ndarray]],
 ) -> dict[int, list[tuple[int, np.ndarray]]]:

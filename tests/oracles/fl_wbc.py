@@ -29,11 +29,22 @@ def perturbed_row(row: np.ndarray, previous: np.ndarray, noise: np.ndarray) -> n
   return result
 
 
+def perturbed_array(array: np.ndarray, previous: np.ndarray, noise: np.ndarray) -> np.ndarray:
+  """The gradient of a parameter that all items share, of any shape, all three of the same.
+
+  The published code perturbs weights and leaves biases alone: an array of one dimension is a bias.
+  """
+  if array.ndim < 2:
+    return array.copy()
+  return perturbed_row(array.ravel(), previous.ravel(), noise.ravel()).reshape(array.shape)
+
+
 class Client:
   """A client and what it remembers between its participations."""
 
   def __init__(self) -> None:
     self.previous: Rows | None = None
+    self.previous_arrays: list[np.ndarray] | None = None
 
   def participate(self, rows: Rows, noise: Rows) -> Rows:
     """What the client uploads.
@@ -49,3 +60,18 @@ class Client:
     if previous is None:
       return dict(rows)
     return {item: perturbed_row(row, previous[item], noise[item]) for item, row in rows.items()}
+
+  def share(self, arrays: list[np.ndarray], noise: list[np.ndarray]) -> list[np.ndarray]:
+    """What the client uploads for the parameters that all items share.
+
+    Args:
+      arrays: gradients, the same parameters in every participation.
+      noise: Laplace numbers in the shapes of `arrays`, already times s.
+
+    Returns:
+      As many arrays. At the first participation the gradients themselves.
+    """
+    previous, self.previous_arrays = self.previous_arrays, [array.copy() for array in arrays]
+    if previous is None:
+      return list(arrays)
+    return [perturbed_array(*three) for three in zip(arrays, previous, noise, strict=True)]

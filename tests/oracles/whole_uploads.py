@@ -38,6 +38,19 @@ def dense(
   return table.reshape(len(clients), num_items * dimension)
 
 
+def with_shared(vectors: np.ndarray, gradients: Sequence[np.ndarray]) -> np.ndarray:
+  """Whole uploads of a model with parameters that all items share, such as an NCF's weights.
+
+  Args:
+    vectors: [n, M * d], the item gradients.
+    gradients: [n, ...] for each such parameter; zeros for clients that did not send it.
+
+  Returns:
+    [n, M * d + s] for s numbers in all of these parameters.
+  """
+  return np.concatenate([vectors, *(one.reshape(len(vectors), -1) for one in gradients)], axis=1)
+
+
 def norms(vectors: np.ndarray) -> np.ndarray:
   """L2 norm of each client's vector. Returns [n]."""
   return np.sqrt(np.sum(vectors**2, axis=1))

@@ -122,6 +122,14 @@ def test_norm_bound():
   np.testing.assert_array_equal(aggregation.norm_bound(np.zeros(2), 1.0), [0.0, 0.0])
 
 
+def test_norm_bound_of_shared_parameters():
+  # Rows of norms 5 and 1 to 2; the whole matrix is longer than either. A bias is one vector.
+  weights = np.array([[3.0, 4.0], [0.6, 0.8]])
+  bounded = aggregation.norm_bound_shared(weights, 2.0)
+  np.testing.assert_allclose(bounded, [[1.2, 1.6], [0.6, 0.8]])
+  np.testing.assert_allclose(aggregation.norm_bound_shared(weights[0], 2.0), [1.2, 1.6])
+
+
 def test_group_by_item():
   rows = [np.array([float(index)]) for index in range(4)]
   uploads = [(7, 2, rows[0]), (8, 0, rows[1]), (3, 2, rows[2]), (7, 0, rows[3])]

@@ -41,3 +41,15 @@ def test_clients_remember_for_themselves():
   first.participate(rows, noise)
   assert second.participate(rows, noise)[0][0] == 1.0
   assert first.participate(rows, noise)[0][0] == 10.0
+
+
+def test_weights_are_perturbed_and_biases_are_not():
+  client = fl_wbc.Client()
+  ones = [np.ones((2, 2)), np.ones(2)]
+  noise = [np.full((2, 2), 0.5), np.full(2, 0.5)]
+  for found, sent in zip(client.share(ones, noise), ones, strict=True):
+    np.testing.assert_array_equal(found, sent)
+  # The weights change by 0, 0.5, 1 and -0.25.
+  weights, bias = client.share([np.array([[1.0, 1.5], [2.0, 0.75]]), np.ones(2)], noise)
+  np.testing.assert_array_equal(weights, [[1.5, 2.0], [2.0, 1.25]])
+  np.testing.assert_array_equal(bias, [1.0, 1.0])

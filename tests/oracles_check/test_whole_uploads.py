@@ -32,6 +32,16 @@ def test_dense():
   assert whole_uploads.dense([], [], 3, 2).shape == (0, 6)
 
 
+def test_shared_parameters_are_further_coordinates():
+  weights = np.array([[[1.0, 2.0], [3.0, 4.0]], np.zeros((2, 2)), [[0.0, 0.0], [0.0, 4.0]]])
+  bias = np.array([[5.0], [0.0], [0.0]])
+  whole = whole_uploads.with_shared(THREE, [weights, bias])
+  assert whole.shape == (3, 6 + 4 + 1)
+  np.testing.assert_array_equal(whole[0], [3.0, 0.0, 0.0, 0.0, 0.0, 4.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+  # 3^2 of the items and 4^2 of the weights.
+  np.testing.assert_allclose(whole_uploads.norms(whole)[1:], [0.0, 5.0])
+
+
 def test_norms_and_inner_products():
   np.testing.assert_allclose(whole_uploads.norms(THREE), [5.0, 0.0, 3.0])
   # The two meet in item 0 only: 3 * 1 + 0 * 2.

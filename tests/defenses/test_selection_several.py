@@ -1,13 +1,4 @@
-"""Krum's kernels against the oracle, on a thousand groups of 0 to 150 rows.
-
-Groups come in two shapes, small and large ones, for which every kernel is compiled once. Groups of
-small integers have many ties, and all arithmetic on them is exact: selections must then be those of
-the stated rule. On real numbers a selection may differ from the oracle's where scores agree to a
-part in 100,000.
-"""
-
-import functools
-from typing import NamedTuple
+"""Kernels that select several rows, for Multi-Krum and Bulyan, on a thousand groups."""
 
 import jax
 import jax.numpy as jnp
@@ -17,164 +8,23 @@ import pytest
 from fedrecjax.defenses import selection
 from fedrecjax.defenses.item_groups import ItemResult, map_items
 from fedrecjax.types import ClientUpdates
+from tests.defenses.row_groups import (
+  MAKERS,
+  RULES,
+  SMALL,
+  TOLERANCE,
+  Groups,
+  batches,
+  distances_of,
+  exact_distances,
+  neighbors_of,
+)
 from tests.oracles import krum as oracle
 
-SMALL, LARGE = 16, 150
-SIZES = (
-  np.random.default_rng(0).permutation(np.arange(975) % (SMALL + 1)),
-  np.append(np.arange(17, LARGE, 6), [64, 128, 129, LARGE]),
-)
-TOLERANCE = 1e-5
-RULES = ("n-f-2", "n-f-1", "n-f")
-
-distances_of = jax.jit(selection.pairwise_distances, static_argnames="squared")
-scores_of = jax.jit(selection.krum_scores)
 weights_of = jax.jit(selection.krum_weights, static_argnames="ties")
 best_of = jax.jit(selection.best_scored)
 iteratively = jax.jit(selection.iterative_selection)
 bulyan_of = jax.jit(selection.mean_near_median)
-
-
-class Groups(NamedTuple):
-  """G groups: rows [K, G, d] with +inf beyond the count, count [G], and f [G], 2 f < count."""
-
-  rows: np.ndarray
-  count: np.ndarray
-  f: np.ndarray
-
-  def of(self, group: int) -> np.ndarray:
-    """The rows of one group in float64."""
-    return self.rows[: self.count[group], group].astype(np.float64)
-
-
-def integer_rows(random: np.random.Generator, count: int) -> np.ndarray:
-  rows = random.integers(-3, 4, (count, 2)).astype(float)
-  return rows * random.choice([1, 100], (count, 1), p=[0.8, 0.2])
-
-
-def real_rows(random: np.random.Generator, count: int) -> np.ndarray:
-  """Rows among which some are equal, some zero and some far away, alone or all in one place."""
-  rows = random.normal(size=(count, 5))
-  kind = random.integers(8, size=count)
-  rows[kind == 0] = 0.0
-  if random.random() < 0.3:
-    rows[kind == 1] *= 10.0 ** random.integers(1, 4)
-  if random.random() < 0.3:
-    rows[kind == 2] = 10.0 ** random.integers(0, 4)
-  if count and random.random() < 0.3:
-    rows[kind == 3] = rows[0]
-  return rows
-
-
-MAKERS = {"integers": integer_rows, "reals": real_rows}
-
-
-@functools.cache
-def batches(kind: str) -> tuple[Groups, ...]:
-  """A thousand groups in two batches."""
-  random = np.random.default_rng(len(kind))
-  result = []
-  for sizes, capacity in zip(SIZES, (SMALL, LARGE), strict=True):
-    made = [MAKERS[kind](random, size) for size in sizes]
-    rows = np.full((capacity, len(sizes), made[0].shape[1]), np.inf, np.float32)
-    for group, some in enumerate(made):
-      rows[: len(some), group] = some
-    shares = random.choice([0.0, 0.05, 0.2, 0.5], len(sizes))
-    f = np.minimum(shares * sizes, np.maximum(sizes - 1, 0) // 2)
-    result.append(Groups(rows, sizes.astype(np.int32), f.astype(np.int32)))
-  return tuple(result)
-
-
-@functools.cache
-def exact_distances(kind: str, batch: int, group: int, squared: bool) -> np.ndarray:
-  rows = batches(kind)[batch].of(group)
-  squares = ((rows[:, None] - rows) ** 2).sum(axis=-1)
-  return squares if squared else np.sqrt(squares)
-
-
-def neighbors_of(groups: Groups, rule: str) -> jax.Array:
-  return jnp.asarray(groups.count) - 1 - selection.number_left_out(jnp.asarray(groups.f), rule)
-
-
-def test_the_groups_hold_what_matters():
-  for kind in MAKERS:
-    every = batches(kind)
-    sizes = np.concatenate([groups.count for groups in every])
-    f = np.concatenate([groups.f for groups in every])
-    assert len(sizes) >= 1000 and set(range(SMALL + 1)) | {LARGE} <= set(sizes.tolist())
-    assert (f[sizes >= 3] > 0).mean() > 0.3 and (2 * f == sizes - 1).sum() > 50
-
-
-@pytest.mark.parametrize("squared", [True, False])
-def test_pairwise_distances(squared):
-  groups = batches("reals")[0]
-  found = np.asarray(distances_of(jnp.asarray(groups.rows), squared=squared))
-  np.testing.assert_array_equal(found, found.swapaxes(0, 1))
-  pairs = 0
-  for group, count in enumerate(groups.count[:40]):
-    expected = oracle.pairwise(groups.of(group), squared=squared)
-    np.testing.assert_allclose(found[:count, :count, group], expected, rtol=2e-6, atol=0)
-    pairs += (expected == 0).sum() - count
-  assert pairs > 50
-
-
-@pytest.mark.parametrize("dim", [1, 8, 9, 32])
-def test_pairwise_distances_of_any_dimension(dim):
-  rows = np.random.default_rng(dim).normal(size=(3, 2, dim)).astype(np.float32)
-  found = selection.pairwise_distances(jnp.asarray(rows), squared=True)
-  np.testing.assert_allclose(found, ((rows[:, None] - rows) ** 2).sum(axis=-1), rtol=1e-5)
-
-
-@pytest.mark.parametrize("rule", RULES)
-def test_number_of_neighbors(rule):
-  count, f = (one.ravel() for one in np.meshgrid(np.arange(2, 40), np.arange(40)))
-  found = jnp.clip(count - 1 - selection.number_left_out(jnp.asarray(f), rule), 1, count - 1)
-  expected = [oracle.neighbor_count(*one, rule) for one in zip(count, f, strict=True)]
-  np.testing.assert_array_equal(found, expected)
-
-
-@pytest.mark.parametrize("squared", [True, False])
-@pytest.mark.parametrize("rule", RULES)
-def test_krum_scores(rule, squared):
-  for batch, groups in enumerate(batches("reals")):
-    distances = distances_of(jnp.asarray(groups.rows), squared=squared)
-    found = np.asarray(scores_of(distances, groups.count, neighbors_of(groups, rule)))
-    for group, count in enumerate(groups.count):
-      exact = exact_distances("reals", batch, group, squared)
-      expected = oracle.scores(exact, range(count), groups.f[group], rule)
-      np.testing.assert_allclose(found[:count, group], list(expected.values()), rtol=2e-6)
-      assert np.all(found[count:, group] == np.inf)
-
-
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("ties", ["average", "first", "last"])
-def test_krum_with_exact_ties(rule, ties):
-  tied = 0
-  for batch, groups in enumerate(batches("integers")):
-    distances = distances_of(jnp.asarray(groups.rows), squared=True)
-    found = weights_of(distances, groups.count, neighbors_of(groups, rule), ties=ties)
-    expected = np.zeros(groups.rows.shape[:2])
-    for group, count in enumerate(groups.count):
-      exact = exact_distances("integers", batch, group, True)
-      expected[:count, group] = oracle.krum(exact, groups.f[group], rule=rule, ties=ties)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
-    tied += ((expected > 0).sum(axis=0) > 1).sum()
-  assert tied > 100 if ties == "average" else tied == 0
-
-
-@pytest.mark.parametrize("squared", [True, False])
-@pytest.mark.parametrize("rule", RULES)
-def test_krum_of_real_rows(rule, squared):
-  for batch, groups in enumerate(batches("reals")):
-    distances = distances_of(jnp.asarray(groups.rows), squared=squared)
-    weights = np.asarray(weights_of(distances, groups.count, neighbors_of(groups, rule)))
-    np.testing.assert_allclose(weights.sum(axis=0), groups.count > 0, rtol=1e-6)
-    for group, count in enumerate(groups.count):
-      exact = exact_distances("reals", batch, group, squared)
-      score = oracle.scores(exact, range(count), groups.f[group], rule)
-      best = min(score.values(), default=0.0)
-      for row in np.flatnonzero(weights[:, group]):
-        assert score[row] <= best * (1 + TOLERANCE)
 
 
 def picks_of(select, groups: Groups, rule: str, squared: bool, picks: np.ndarray) -> np.ndarray:
@@ -240,21 +90,6 @@ def test_bulyan(kind):
     for group in np.flatnonzero(groups.count):
       expected = oracle.bulyan(groups.of(group), np.flatnonzero(found[:, group]), f[group])
       np.testing.assert_allclose(result[group], expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("kind", MAKERS)
-def test_the_order_of_rows_does_not_matter_to_krum(kind):
-  groups = batches(kind)[0]
-  random = np.random.default_rng(3)
-  order = np.tile(np.arange(SMALL), (len(groups.count), 1))
-  for row, count in zip(order, groups.count, strict=True):
-    row[:count] = random.permutation(count)
-  shuffled = groups._replace(rows=np.take_along_axis(groups.rows, order.T[..., None], axis=0))
-  weights = []
-  for some in (groups, shuffled):
-    distances = distances_of(jnp.asarray(some.rows), squared=True)
-    weights.append(np.asarray(weights_of(distances, some.count, neighbors_of(some, "n-f-2"))))
-  np.testing.assert_array_equal(weights[1], np.take_along_axis(weights[0], order.T, axis=0))
 
 
 def test_equal_rows_share_and_are_kept_in_order():
