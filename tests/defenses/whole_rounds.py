@@ -37,12 +37,13 @@ class Round(NamedTuple):
 
 
 @functools.cache
-def random_round(seed: int) -> Round:
+def random_round(seed: int, clients: int | None = None, far: float = 100) -> Round:
   """A round with items of very different numbers of clients, identical clients, and clients that
-  send every item or nothing.
+  send every item or nothing; a fifth of the rows is `far` times as large.
   """
   random = np.random.default_rng(seed)
-  clients = int(random.choice([1, 2, 3, 7, 30, 100, 149, 150]))
+  if clients is None:
+    clients = int(random.choice([1, 2, 3, 7, 30, 100, 149, 150]))
   sent = np.zeros((clients, M), bool)
   # Every twentieth round is empty.
   for item in range(M if seed % 20 else 0):
@@ -51,7 +52,7 @@ def random_round(seed: int) -> Round:
   if seed % 20 and seed % 3 == 0:
     sent[random.choice(clients, min(2, clients), replace=False)] = True
   rows = random.integers(-3, 4, (clients, M, D)) / 8
-  rows *= np.where(random.random((clients, M, 1)) < 0.8, 1, 100)
+  rows *= np.where(random.random((clients, M, 1)) < 0.8, 1, far)
   twins = random.choice(clients, min(int(random.integers(0, 14)), clients), replace=False)
   if twins.size:
     sent[twins], rows[twins] = sent[twins[0]], rows[twins[0]]

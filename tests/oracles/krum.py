@@ -28,13 +28,9 @@ def neighbor_count(count: int, f: int, rule: NeighborRule) -> int:
 
 def pairwise(rows: np.ndarray, *, squared: bool) -> np.ndarray:
   """Euclidean distances of rows [n, d], or their squares. Returns [n, n]."""
-  count = len(rows)
-  result = np.zeros((count, count))
-  for one in range(count):
-    for other in range(count):
-      square = sum(float(step) ** 2 for step in rows[one] - rows[other])
-      result[one, other] = square if squared else math.sqrt(square)
-  return result
+  squares = [np.sum((rows - row) ** 2, axis=1) for row in rows.astype(float)]
+  result = np.array(squares).reshape(len(rows), len(rows))
+  return result if squared else np.sqrt(result)
 
 
 def scores(
@@ -50,11 +46,11 @@ def scores(
   """
   among = list(among)
   neighbors = neighbor_count(len(among), f, rule)
-  result = {}
-  for one in among:
-    to_others = np.sort([distances[one, other] for other in among if other != one])
-    result[one] = float(to_others[:neighbors].sum())
-  return result
+  to_all = distances[np.ix_(among, among)]
+  # A row is no neighbour of itself.
+  to_others = to_all + np.diag(np.full(len(among), math.inf))
+  nearest = np.sort(to_others, axis=1)[:, :neighbors]
+  return dict(zip(among, nearest.sum(axis=1).tolist(), strict=True))
 
 
 def krum(
