@@ -10,6 +10,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "fedrecjax" / "version.py")
 
 PLOTS = ["matplotlib>=3.8"]
 SLURM = ["submitit>=1.5"]
+PLAIN = ["implicit>=0.7.2"]
 
 setup(
   name="fedrecjax",
@@ -23,6 +24,7 @@ setup(
   package_data={"fedrecjax": ["py.typed"]},
   install_requires=[
     "absl-py>=2.0",
+    "flax>=0.12",
     "jax>=0.10,<0.13",
     "numpy>=1.26",
     "optax>=0.2.4",
@@ -33,8 +35,9 @@ setup(
   extras_require={
     "plots": PLOTS,
     "slurm": SLURM,
+    "plain": PLAIN,
     "ray": ["ray>=2.30"],
     "docs": ["mkdocs>=1.6"],
-    "test": ["mypy>=1.11", "pytest>=8.0", "ruff>=0.6", *SLURM, *PLOTS],
+    "test": ["mypy>=1.11", "pytest>=8.0", "ruff>=0.6", *SLURM, *PLOTS, *PLAIN],
   },
 )

@@ -5,9 +5,10 @@ uploads aggregated per item, attacks and defences as NamedTuples of pure functio
 """
 
 from fedrecjax import attacks, datasets, defenses, models
-from fedrecjax.attacks import bandwagon, explicit_boosting, pieck_ipe, pieck_uea
+from fedrecjax.attacks import a_hum, a_ra, bandwagon, explicit_boosting, pieck_ipe, pieck_uea
 from fedrecjax.config import AttackerConfig, ConfigError, DataConfig, EvalConfig, RunConfig, TrainConfig, from_flat
 from fedrecjax.datasets import DataError, Dataset, Interactions, load
+from fedrecjax.debugging import DebugError
 from fedrecjax.defenses import (
   bulyan,
   chain,
@@ -22,7 +23,7 @@ from fedrecjax.defenses import (
   union,
 )
 from fedrecjax.hyperparameters import traced
-from fedrecjax.models import mf
+from fedrecjax.models import fedgnn, lightgcn, mf, ncf, sasrec
 from fedrecjax.runner import DivergedError, Result, simulate, simulate_config
 from fedrecjax.types import (
   Attack,
@@ -56,6 +57,7 @@ __all__ = [
   "DataConfig",
   "DataError",
   "Dataset",
+  "DebugError",
   "Defense",
   "DefenseContext",
   "DefenseView",
@@ -72,6 +74,8 @@ __all__ = [
   "TrainConfig",
   "Update",
   "__version__",
+  "a_hum",
+  "a_ra",
   "attacks",
   "bandwagon",
   "bulyan",
@@ -79,21 +83,25 @@ __all__ = [
   "datasets",
   "defenses",
   "explicit_boosting",
+  "fedgnn",
   "fl_wbc",
   "from_flat",
   "hics",
   "item_rows",
   "keep_clients",
   "krum",
+  "lightgcn",
   "load",
   "median",
   "mf",
   "models",
   "multi_krum",
+  "ncf",
   "norm_bound",
   "pieck_ipe",
   "pieck_reg",
   "pieck_uea",
+  "sasrec",
   "simulate",
   "simulate_config",
   "traced",

@@ -1,55 +1,35 @@
-"""The local computation of one client, unbatched: gradients of one training sample.
+"""The local computation of one client, unbatched: the loss of one training sample.
 
-A client's gradient is the weighted sum of these over its samples. The simulator maps them over all samples of all
-clients of a round and sums per client, so that clients of very different sizes cost what they hold.
+A client's loss is the weighted sum of these over its samples. The simulator maps them over all samples of all clients
+of a round and sums per client, so that clients of very different sizes cost what they hold.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
 from fedrecjax.types import Loss, Model
 
 
-class SampleGradient(NamedTuple):
-  """Loss and gradients of one positive item and its q negatives.
-
-  Attributes:
-    loss: scalar.
-    private: gradient with respect to the client's own vector `[d]`.
-    positive: gradient with respect to the positive item's row `[d]`.
-    negatives: gradients with respect to the negatives' rows `[q, d]`.
-  """
-
-  loss: jax.Array
-  private: jax.Array
-  positive: jax.Array
-  negatives: jax.Array
-
-
-def sample_gradient(
-  model: Model, loss: Loss, private: jax.Array, positive: jax.Array, negatives: jax.Array, shared: Any
-) -> SampleGradient:
-  """Differentiates the loss of one sample.
+def sample_loss(
+  model: Model, loss: Loss, user: jax.Array, positive: jax.Array, negatives: jax.Array, shared: Any
+) -> jax.Array:
+  """The loss of one positive item and its q negatives.
 
   Args:
-    model: supplies `score_row`.
+    model: supplies `score_row` and, where it has one, `score_own` for the positive.
     loss: supplies `sample`.
-    private: the client's vector `[d]`.
+    user: the user's vector `[r]`.
     positive: the positive item's row `[d]`.
     negatives: the negatives' rows `[q, d]`.
     shared: the other public parameters.
 
   Returns:
-    Loss and gradients, without any weight for the client's number of samples.
+    Scalar, without any weight for the client's number of samples.
   """
-
-  def sample_loss(private: jax.Array, positive: jax.Array, negatives: jax.Array) -> jax.Array:
-    positive_logit = model.score_row(private, positive, shared)
-    negative_logits = jax.vmap(model.score_row, in_axes=(None, 0, None))(private, negatives, shared)
-    return loss.sample(positive_logit, negative_logits)
-
-  value, gradients = jax.value_and_grad(sample_loss, argnums=(0, 1, 2))(private, positive, negatives)
-  return SampleGradient(value, *gradients)
+  score_own = model.score_row if model.score_own is None else model.score_own
+  positive_logit = score_own(user, positive, shared)
+  negative_logits = jax.vmap(model.score_row, in_axes=(None, 0, None))(user, negatives, shared)
+  return loss.sample(positive_logit, negative_logits)

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from fedrecjax.attacks import ATTACKS
+from fedrecjax.client_optimizer import ClientOptimizer
 from fedrecjax.defenses import DEFENSES
 from fedrecjax.fields import expected, fits, is_optional, takes_numbers
 from fedrecjax.models import MODELS
 from fedrecjax.registry import Registry, described
+from fedrecjax.server import ServerOptimizer
 
 
 class ConfigError(ValueError):
@@ -43,7 +45,8 @@ class DataConfig:
   Attributes:
     split: how items are held out: "default" is the source's own split where it ships one, else "last"; "last"
       holds out each user's latest item (by time, or by file order where no time is known); "last_by_time",
-      "last_by_order", "random" (one item), "ratio" (a share), "given" (the source's own).
+      "last_by_order", "last_two" (as "last", and the item before it is neither trained on nor ranked, as a
+      validation set would be), "random" (one item), "ratio" (a share), "given" (the source's own).
     test_ratio: share of a user's items that "ratio" holds out.
     repeats: interactions that occur several times: "keep" or "drop" all but the first.
     too_few: users with too few items to hold one out: "error", "train_only" (keep, without evaluating them) or
@@ -51,7 +54,7 @@ class DataConfig:
     seed: seed of splits that draw. It is apart from the run's seed, so that several seeds share one split.
   """
 
-  split: Literal["default", "last", "last_by_time", "last_by_order", "random", "ratio", "given"] = "default"
+  split: Literal["default", "last", "last_by_time", "last_by_order", "last_two", "random", "ratio", "given"] = "default"
   test_ratio: float = 0.2
   repeats: Literal["keep", "drop"] = "keep"
   too_few: Literal["error", "train_only", "drop"] = "error"
@@ -81,11 +84,31 @@ class TrainConfig:
       only its "first" occurrence counts, as in PIECK's published code (needs negatives=once).
     learning_rate: step size of the server, and of the clients for their own vectors.
     client_learning_rate: step size of the clients where it differs; none: the server's.
-    server_optimizer: what the server does with the aggregated gradient: "sgd", or "adam" over the whole item table
-      (ClusterAttack).
+    client_learning_rates: "fixed" gives all clients the same step size; "uniform" and "log_uniform" draw each client's
+      own, once, between client_learning_rate and learning_rate (PIECK Table X).
+    client_optimizer: what a client does with its own vector: "sgd"; "adam", which advances when it takes part; or
+      "adam_table", one Adam at a server that keeps all user vectors, so that all of them move on in every round
+      (ClusterAttack's code).
+    local_steps: steps of gradient descent that a client takes before it uploads how far it came, in units of its step
+      size; 1 is FedSGD, more FedAvg.
+    server_optimizer: what the server does with the aggregated gradient: "sgd"; "adam" over the whole item table
+      (ClusterAttack); or "lazy_adam", which leaves alone what a round does not touch.
+    l2: weight of the L2 penalty: half of it times the squared norms is added to each client's loss; 0: none.
+    l2_rows: the item rows that it is on, beside the client's own vector: "uploaded", each row that the client uploads;
+      "copies", each as often as it stands in the client's list (Spattack's code; FedRecAttack's server keeps one copy,
+      which makes it "uploaded"); "table", all public parameters, as a term of the aggregated update (ClusterAttack,
+      where a mean over clients makes it one).
+    dropout: share of the numbers of each looked-up item row, and of each looked-up user vector in models that take it
+      as it is, that are left out in training (ClusterAttack). A model that reads histories has its own dropout beside.
     row_clip: clients scale each uploaded row down to this L2 norm (FedRecAttack Eq. 5); none: no clipping.
     upload_noise: standard deviation mu of the noise on each uploaded row, in units of row_clip (FedRecAttack
       Eq. 5); 0: none.
+    pseudo_items: items outside its list for which each client uploads rows drawn like its real ones, to hide which
+      are real (FedGNN); 0: none.
+    privacy_clip: clients clip each uploaded number to this absolute value, delta, before privacy_noise (FedGNN); none:
+      no clipping.
+    privacy_noise: scale lambda of the Laplace noise on each uploaded number (FedGNN); the privacy budget is
+      2 privacy_clip / privacy_noise. 0: none.
   """
 
   epochs: int = 300
@@ -98,22 +121,48 @@ class TrainConfig:
   duplicates: Literal["sum", "first"] = "sum"
   learning_rate: float = 1.0
   client_learning_rate: float | None = None
-  server_optimizer: Literal["sgd", "adam"] = "sgd"
+  client_learning_rates: Literal["fixed", "uniform", "log_uniform"] = "fixed"
+  client_optimizer: ClientOptimizer = "sgd"
+  local_steps: int = 1
+  server_optimizer: ServerOptimizer = "sgd"
+  l2: float = 0.0
+  l2_rows: Literal["uploaded", "copies", "table"] = "uploaded"
+  dropout: float = 0.0
   row_clip: float | None = None
   upload_noise: float = 0.0
+  pseudo_items: int = 0
+  privacy_clip: float | None = None
+  privacy_noise: float = 0.0
 
   def __post_init__(self) -> None:
     _check_fields(self)
-    for field in ("epochs", "clients_per_round", "num_negatives", "learning_rate"):
+    for field in ("epochs", "clients_per_round", "num_negatives", "learning_rate", "local_steps"):
       _require(getattr(self, field) > 0, f"train.{field}", "positive", getattr(self, field))
-    for field in ("client_learning_rate", "row_clip"):
+    for field in ("client_learning_rate", "row_clip", "privacy_clip"):
       value = getattr(self, field)
       _require(value is None or value > 0, f"train.{field}", "positive or none", value)
-    _require(self.upload_noise >= 0, "train.upload_noise", "0 or more", self.upload_noise)
+    for field in ("upload_noise", "privacy_noise", "l2", "pseudo_items"):
+      _require(getattr(self, field) >= 0, f"train.{field}", "0 or more", getattr(self, field))
+    _require(0 <= self.dropout < 1, "train.dropout", "at least 0 and below 1", self.dropout)
+    _require(self.privacy_noise == 0 or self.privacy_clip is not None, "train.privacy_clip",
+             "set where train.privacy_noise is, since unbounded numbers have no budget", self.privacy_clip)
     _require(self.upload_noise == 0 or self.row_clip is not None, "train.row_clip",
              "set where train.upload_noise is, which is in its units", self.row_clip)
     _require(self.duplicates == "sum" or self.negatives == "once", "train.negatives",
              "once where train.duplicates=first", self.negatives)
+    _require(self.client_learning_rates == "fixed" or self.client_learning_rate is not None,
+             "train.client_learning_rate", "set where train.client_learning_rates draws them between it and"
+             " train.learning_rate", self.client_learning_rate)
+    if self.client_optimizer == "adam_table":
+      _require(self.client_learning_rates == "fixed", "train.client_learning_rates",
+               "fixed where train.client_optimizer=adam_table, which is one optimiser", self.client_learning_rates)
+    if self.local_steps > 1:
+      _require(self.client_optimizer == "sgd", "train.client_optimizer", "sgd where train.local_steps is above 1",
+               self.client_optimizer)
+      _require(self.pseudo_items == 0, "train.pseudo_items", "0 where train.local_steps is above 1",
+               self.pseudo_items)
+      _require(self.duplicates == "sum", "train.duplicates", "sum where train.local_steps is above 1",
+               self.duplicates)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,6 +205,10 @@ class EvalConfig:
       "sampled" ones. Exposure of targets is always ranked among all.
     num_negatives: for "sampled": different items outside the user's training items, drawn anew at every point.
     held_out_negative: for "sampled": whether the held-out item may itself be drawn, as in PIECK's published code.
+    exposure_among: items that targets are ranked among for exposure: "not_trained" are all but the user's training
+      items; "unseen" leaves out held-out items too (FedRecAttack's and A-hum's code). A target that is left out does
+      not count for that user.
+    left_out: share of the users, malicious ones first, who are not evaluated (0.05 in ClusterAttack's code).
     ks: list lengths K, joined with + on the command line.
   """
 
@@ -163,14 +216,57 @@ class EvalConfig:
   candidates: Literal["all", "sampled"] = "all"
   num_negatives: int = 99
   held_out_negative: bool = False
+  exposure_among: Literal["not_trained", "unseen"] = "not_trained"
+  left_out: float = 0.0
   ks: tuple[int, ...] = (5, 10, 20)
 
   def __post_init__(self) -> None:
     _check_fields(self)
     _require(self.every > 0, "eval.every", "positive", self.every)
     _require(self.num_negatives > 0, "eval.num_negatives", "positive", self.num_negatives)
+    _require(0 <= self.left_out < 1, "eval.left_out", "at least 0 and below 1", self.left_out)
     _require(bool(self.ks) and min(self.ks) > 0, "eval.ks", "positive list lengths", self.ks)
 
+
+PRESETS: dict[str, dict[str, Any]] = {
+  "pieck": {
+    "data.split": "default",
+    "eval.candidates": "sampled",
+    "eval.num_negatives": 99,
+    "eval.held_out_negative": True,
+    "eval.ks": [5, 10, 20],
+  },
+  "fedrecattack": {
+    "data.split": "default",
+    "eval.candidates": "sampled",
+    "eval.num_negatives": 99,
+    "eval.exposure_among": "unseen",
+    "eval.ks": [5, 10],
+  },
+  "cluster_union": {
+    "data.split": "last_two",
+    "eval.candidates": "all",
+    "eval.left_out": 0.05,
+    "eval.ks": [5, 10, 20],
+  },
+  "spattack": {
+    "data.split": "default",
+    "eval.candidates": "sampled",
+    "eval.num_negatives": 100,
+    "eval.ks": [5, 10],
+  },
+  "psmu": {
+    "data.split": "ratio",
+    "data.test_ratio": 0.2,
+    "eval.candidates": "all",
+    "eval.ks": [5, 20],
+  },
+}
+"""Evaluation protocols of the papers (docs/evaluation.md), as fields that others override."""
+
+PRESET_FIELD = "eval.preset"
+PROTOCOL_FIELDS = frozenset().union(*PRESETS.values())
+"""The fields that make up a protocol."""
 
 SECTIONS: dict[str, type] = {
   "data": DataConfig, "train": TrainConfig, "attacker": AttackerConfig, "eval": EvalConfig,
@@ -320,12 +416,13 @@ def from_flat(values: dict[str, Any]) -> RunConfig:
   """Builds a configuration from fields by dotted name; fields left out have their defaults.
 
   Args:
-    values: plain values as :meth:`RunConfig.flat` makes them (JSON's lists are accepted for tuples).
+    values: plain values as :meth:`RunConfig.flat` makes them (JSON's lists are accepted for tuples). "eval.preset"
+      stands for the fields of a paper's protocol (:data:`PRESETS`), which other fields override.
 
   Raises:
     ConfigError: for an unknown or foreign field or an impossible value.
   """
-  values = dict(values)
+  values = _with_preset(values)
   dataset, seed = values.pop("dataset", "synthetic"), values.pop("seed", 0)
   _require(isinstance(seed, int) and 0 <= seed < 2**31, "seed", "an integer of at least 0 and below 2^31", seed)
   names = {"model": values.pop("model", "mf"), "attack": values.pop("attack", "none"),
@@ -353,6 +450,15 @@ def from_flat(values: dict[str, Any]) -> RunConfig:
   if names["attack"] == "none":
     sections["attacker"] = dataclasses.replace(sections["attacker"], malicious_ratio=0.0, membership="added")
   return RunConfig(dataset, methods["model"][0], methods["attack"][0], tuple(methods["defense"]), seed, **sections)
+
+
+def _with_preset(values: dict[str, Any]) -> dict[str, Any]:
+  name = values.get(PRESET_FIELD)
+  rest = {field: value for field, value in values.items() if field != PRESET_FIELD}
+  if name is None:
+    return rest
+  _require(name in PRESETS, PRESET_FIELD, f"one of {', '.join(PRESETS)}", name)
+  return PRESETS[name] | rest
 
 
 def _instance(config: type, owner: str, arguments: dict[str, Any]) -> Any:

@@ -122,6 +122,11 @@ def as_argument(function: Callable[..., Any] | None) -> Any:
   return jax.tree_util.Partial(function)
 
 
+def as_arguments(method: Any) -> Any:
+  """A NamedTuple of functions as an argument of a jitted function; what is no function becomes None."""
+  return type(method)(*(as_argument(function) if callable(function) else None for function in method))
+
+
 def check(condition: Any, message: str) -> None:
   """Raises ValueError with `message` unless `condition` holds; says nothing about traced values.
 

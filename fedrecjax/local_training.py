@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from fedrecjax.clients import sample_gradient
+from fedrecjax.clients import sample_loss
 from fedrecjax.sampling import Complement, draw_negatives
-from fedrecjax.types import Array, ClientTerm, ClientUpdates, ClientView, Loss, Model, Public, Samples, State
+from fedrecjax.tiles import Tiles, map_samples
+from fedrecjax.types import Array, ClientTerm, ClientUpdates, ClientView, Loss, Model, Samples, State
 from fedrecjax.uploads import ragged
+from fedrecjax.user_vectors import sequence_vectors, set_vectors
 
 
 class TrainingData(NamedTuple):
@@ -25,6 +26,8 @@ class TrainingData(NamedTuple):
     uploaded: items under which the rows of a sample are uploaded, int32 `[samples, 1 + q]`, M where a copy is not
       uploaded; None where every copy counts.
     complement: for drawing items outside a client's list.
+    neighbors: other clients whose vectors a client has been given, int32 `[clients, K]`, past the last client where
+      there are fewer; None without.
   """
 
   start: Array
@@ -33,10 +36,12 @@ class TrainingData(NamedTuple):
   negatives: Array | None
   uploaded: Array | None
   complement: Complement
+  neighbors: Array | None = None
 
 
 def lay_out(
-  data: TrainingData, clients: Array, key: Array, *, capacity: int, num_negatives: int, num_items: int
+  data: TrainingData, clients: Array, key: Array, *, capacity: int, num_negatives: int, num_items: int,
+  histories: bool = False,
 ) -> Samples:
   """The samples of a round's clients, end to end.
 
@@ -47,6 +52,7 @@ def lay_out(
     capacity: places P.
     num_negatives: q.
     num_items: M.
+    histories: whether a sample is scored for the history before it, so that a client's first one is not trained.
   """
   last_client = data.length.shape[0] - 1
   length = jnp.where(clients <= last_client, data.length.at[clients].get(mode="clip"), 0)
@@ -62,11 +68,16 @@ def lay_out(
   else:
     negatives = data.negatives[sample]
   items = jnp.concatenate([positive[:, None], negatives], axis=1) if data.uploaded is None else data.uploaded[sample]
+  if histories:
+    # The first item of a history is only read: nothing is ranked above or below it.
+    only_read = (layout.offset == 0)[:, None] & (jnp.arange(items.shape[1]) > 0)
+    items = jnp.where(only_read | (length == 1)[layout.segment][:, None], num_items, items)
   return Samples(
     client=layout.segment,
     valid=layout.valid,
     first=jnp.arange(capacity, dtype=jnp.int32) - layout.offset,
     length=length,
+    trained=jnp.maximum(length - 1, 0) if histories else length,
     positive=positive,
     negatives=negatives,
     uploaded=jnp.where(layout.valid[:, None], items, num_items),
@@ -80,37 +91,145 @@ class LocalGradients(NamedTuple):
     loss: of each client, `[C]`.
     private: with respect to the clients' own vectors `[C, d]`.
     rows: with respect to the rows of each sample's positive and negatives `[P, 1 + q, d]`.
+    shared: with respect to the shared parameters: of each client `[C, ...]` where they were given so, else added up.
   """
 
   loss: Array
   private: Array
   rows: Array
+  shared: Any
+
+
+class Dropout(NamedTuple):
+  """Which looked-up numbers are left out; what stays is scaled up, so that expectations are kept.
+
+  Attributes:
+    user: factor of each sample's user vector `[P, d]`.
+    rows: factor of the rows of each sample `[P, 1 + q, d]`.
+  """
+
+  user: Array
+  rows: Array
+
+
+# Above every client's and every stage's number, whose keys come from the same one.
+_DROPOUT = 2**31
+
+
+def draw_dropout(key: Array, view: ClientView, rate: Array | float) -> Dropout:
+  """Factors for every lookup of every sample, from keys of the client and the sample's number.
+
+  Args:
+    key: of the round.
+    view: whose lookups.
+    rate: share that is left out, below 1.
+  """
+  samples = view.samples
+  key = jax.random.fold_in(key, _DROPOUT)
+  dim = view.public.items.shape[1]
+  lookups = 2 + samples.negatives.shape[1]
+
+  def of_sample(client: Array, number: Array) -> Array:
+    own = jax.random.fold_in(jax.random.fold_in(key, client), number)
+    return jnp.where(jax.random.bernoulli(own, 1 - rate, (lookups, dim)), 1 / (1 - rate), 0.0)
+
+  number = jnp.arange(samples.client.shape[0]) - samples.first
+  factors = jax.vmap(of_sample)(view.clients[samples.client], number)
+  return Dropout(factors[:, 0], factors[:, 1:])
+
+
+def history_places(samples: Samples, history: int) -> tuple[Array, Array]:
+  """Where the items of the clients' histories stand among the samples: all but each client's last.
+
+  Args:
+    samples: at most `history` + 1 of each client.
+    history: L.
+
+  Returns:
+    Places int32 `[C, L]` and which are used `[C, L]`; the unused ones come first.
+  """
+  start = (jnp.cumsum(samples.length) - samples.length)[:, None]
+  offset = jnp.arange(history, dtype=jnp.int32) - (history - samples.trained[:, None])
+  last_place = samples.client.shape[0] - 1
+  return jnp.clip(start + offset, 0, last_place), offset >= 0
+
+
+def user_of_samples(
+  model: Model, view: ClientView, private: Array, rows: Array, shared: Any, tiles: Tiles | None
+) -> Array:
+  """The user vector that each sample is scored for, `[P, r]`."""
+  samples = view.samples
+  if model.encode is not None:
+    places, used = history_places(samples, model.history)
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(view.key, view.clients)
+    vectors = sequence_vectors(
+      model, rows[:, 0][places], used, shared, per_client=tiles is not None, keys=keys
+    )
+    before = model.history - samples.length[samples.client] + jnp.arange(samples.client.shape[0]) - samples.first
+    return vectors.at[samples.client, jnp.maximum(before, 0)].get(mode="clip")
+  if model.attend is not None:
+    private = set_vectors(
+      model, private, rows[:, 0], samples.client, samples.valid, shared, tiles=tiles, neighbors=view.neighbors
+    )
+  return private[samples.client]
+
+
+def sample_weights(samples: Samples, terms: int, *, mean: bool) -> Array:
+  """Weight of each sample in its client's loss, `[P]`; 0 where it is not trained on.
+
+  Args:
+    samples: of a round.
+    terms: that each contributes to the loss.
+    mean: whether a client's loss is the mean over its terms, or their sum.
+  """
+  skipped = (samples.length - samples.trained)[samples.client]
+  used = samples.valid & (jnp.arange(samples.client.shape[0]) - samples.first >= skipped)
+  of_client = 1.0 / jnp.maximum(samples.trained * terms, 1)
+  return jnp.where(used, of_client[samples.client] if mean else 1.0, 0.0)
 
 
 def local_gradients(
-  model: Model, loss: Loss, public: Public, private: Array, samples: Samples, *, mean: bool
+  model: Model,
+  loss: Loss,
+  view: ClientView,
+  private: Array,
+  rows: Array,
+  shared: Any,
+  *,
+  mean: bool,
+  tiles: Tiles | None = None,
+  dropout: Dropout | None = None,
 ) -> LocalGradients:
   """The gradients of the recommendation loss of all clients of a round.
 
   Args:
     model: base recommender.
     loss: of one sample.
-    public: what the clients received.
+    view: what the clients know and train on.
     private: their own vectors `[C, d]`.
-    samples: what they train on.
+    rows: of each sample's positive and negatives `[P, 1 + q, d]`.
+    shared: the shared parameters, of each client `[C, ...]` where tiles are given.
     mean: whether a client's loss is the mean over its terms, or their sum.
+    tiles: of the samples, where clients' gradients of shared parameters are to be told apart.
+    dropout: None without.
   """
-  table = public.items
-  gradient = jax.vmap(functools.partial(sample_gradient, model, loss), in_axes=(0, 0, 0, None))(
-    private[samples.client], table[samples.positive], table[samples.negatives], public.shared
-  )
-  terms = jnp.maximum(samples.length * loss.terms(samples.negatives.shape[1]), 1)
-  weight = jnp.where(samples.valid, 1.0 / terms[samples.client] if mean else 1.0, 0.0)
-  return LocalGradients(
-    loss=per_client(samples, gradient.loss * weight),
-    private=per_client(samples, gradient.private * weight[:, None]),
-    rows=jnp.concatenate([gradient.positive[:, None], gradient.negatives], axis=1) * weight[:, None, None],
-  )
+  samples = view.samples
+  weight = sample_weights(samples, loss.terms(samples.negatives.shape[1]), mean=mean)
+
+  def of_sample(shared: Any, user: Array, rows: Array) -> Array:
+    return sample_loss(model, loss, user, rows[0], rows[1:], shared)
+
+  def total(private: Array, rows: Array, shared: Any) -> tuple[Array, Array]:
+    if dropout is not None:
+      rows = rows * dropout.rows
+    user = user_of_samples(model, view, private, rows, shared, tiles)
+    if dropout is not None and model.encode is None and model.attend is None:
+      user = user * dropout.user
+    losses = per_client(samples, map_samples(of_sample, shared, tiles, user, rows) * weight)
+    return jnp.sum(losses), losses
+
+  (_, losses), gradients = jax.value_and_grad(total, argnums=(0, 1, 2), has_aux=True)(private, rows, shared)
+  return LocalGradients(losses, *gradients)
 
 
 def per_client(samples: Samples, values: Array) -> Array:
@@ -126,12 +245,12 @@ def add_term(base: LocalGradients, term: ClientTerm, taking_part: Array, samples
     private += term.private * taking_part[:, None]
   if term.rows is not None:
     rows += term.rows * of_sample[:, None, None]
-  return LocalGradients(base.loss + term.loss * taking_part, private, rows)
+  return base._replace(loss=base.loss + term.loss * taking_part, private=private, rows=rows)
 
 
 def uploads_of(gradients: LocalGradients, samples: Samples, term: ClientTerm | None, taking_part: Array,
                num_items: int) -> ClientUpdates:
-  """The rows that clients send: those of their samples and, where they take part in it, a term's further ones."""
+  """What clients send: rows of their samples, a term's further ones where they take part in it, shared gradients."""
   items, rows = samples.uploaded, gradients.rows
   if term is not None and term.items is not None and term.item_rows is not None:
     sending = (taking_part[samples.client] & samples.valid)[:, None]
@@ -141,6 +260,8 @@ def uploads_of(gradients: LocalGradients, samples: Samples, term: ClientTerm | N
     client=jnp.broadcast_to(samples.client[:, None], items.shape).reshape(-1),
     item=items.reshape(-1),
     row=rows.reshape(-1, rows.shape[-1]),
+    shared=gradients.shared,
+    sent=samples.trained > 0 if jax.tree.leaves(gradients.shared) else None,
   )
 
 
@@ -148,23 +269,42 @@ class Trained(NamedTuple):
   """What the clients of a round computed.
 
   Attributes:
-    private: the clients' own vectors after their step `[C, d]`.
+    private: gradients with respect to the clients' own vectors `[C, d]`.
     uploads: of all clients that hold data.
     loss: of each client `[C]`.
     state: the defence's state after its client term.
+    rows: gradients of each sample's items `[P, 1 + q, d]`; None after several local steps.
   """
 
   private: Array
   uploads: ClientUpdates
   loss: Array
   state: State
+  rows: Array | None = None
+
+
+class LocalSettings(NamedTuple):
+  """How clients train; see :class:`fedrecjax.config.TrainConfig`.
+
+  Attributes:
+    mean: whether a client's loss is a mean; static.
+    l2: weight of the squared norms, half of which is added to the loss.
+    l2_rows: the item rows that it is on, static. Rows that stand for an item once are merged only after one step, so
+      that "uploaded" is left to the caller there.
+    dropout: share of looked-up numbers left out; None for no dropout at all.
+  """
+
+  mean: bool
+  l2: Array | float | None
+  l2_rows: str
+  dropout: Array | float | None
 
 
 def train_clients(
-  model: Model, loss: Loss, client_term: Any, state: State, view: ClientView, taking_part: Array, *,
-  client_learning_rate: Array | float, mean: bool,
+  model: Model, loss: Loss, client_term: Any, state: State, view: ClientView, taking_part: Array,
+  settings: LocalSettings, tiles: Tiles | None = None,
 ) -> Trained:
-  """All clients of a round compute their gradients and update their own vectors.
+  """All clients of a round compute their gradients at what they received.
 
   Args:
     model: base recommender.
@@ -173,17 +313,37 @@ def train_clients(
     state: of the defence.
     view: what the clients know.
     taking_part: clients that follow the defence, bool `[C]`.
-    client_learning_rate: step size for the clients' own vectors.
-    mean: whether a client's loss is a mean.
+    settings: how they train.
+    tiles: of the samples, where clients' gradients of shared parameters are to be told apart.
   """
-  gradients = local_gradients(model, loss, view.public, view.private, view.samples, mean=mean)
+  samples, shared = view.samples, view.public.shared
+  if tiles is not None:
+    shared = own_copies(shared, samples.length.shape[0])
+  items = jnp.concatenate([samples.positive[:, None], samples.negatives], axis=1)
+  rows = view.public.items[items]
+  dropout = None if settings.dropout is None else draw_dropout(view.key, view, settings.dropout)
+  gradients = local_gradients(
+    model, loss, view, view.private, rows, shared, mean=settings.mean, tiles=tiles, dropout=dropout
+  )
+  if tiles is None:
+    gradients = gradients._replace(shared=jax.tree.map(lambda leaf: leaf[None], gradients.shared))
+  if settings.l2 is not None:
+    gradients = gradients._replace(private=gradients.private + settings.l2 * view.private)
+    if settings.l2_rows == "copies":
+      gradients = gradients._replace(rows=gradients.rows + settings.l2 * rows)
   term = None
   if client_term is not None:
     term, state = client_term(state, view)
-    gradients = add_term(gradients, term, taking_part, view.samples)
+    gradients = add_term(gradients, term, taking_part, samples)
   return Trained(
-    private=view.private - client_learning_rate * gradients.private,
-    uploads=uploads_of(gradients, view.samples, term, taking_part, view.num_items),
+    private=gradients.private,
+    uploads=uploads_of(gradients, samples, term, taking_part, view.num_items),
     loss=gradients.loss,
     state=state,
+    rows=gradients.rows,
   )
+
+
+def own_copies(shared: Any, num_clients: int) -> Any:
+  """Shared parameters as each client's own, `[...] -> [C, ...]`."""
+  return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_clients, *leaf.shape)), shared)

@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from fedrecjax.tiles import TILE_SAMPLES
+
 Participation = Literal["shuffled", "uniform"]
 
 
@@ -93,6 +95,11 @@ def sample_capacity(rounds: Rounds, lengths: np.ndarray) -> int:
   spread = lengths.std() * np.sqrt(size * (1 - size / total))
   likely = min(size * lengths.mean() + 5 * spread, np.sort(lengths)[-size:].sum())
   return _round_up(max(needed, int(likely)), smallest_step=256)
+
+
+def tile_capacity(rounds: Rounds, lengths: np.ndarray) -> int:
+  """Tiles planned for the training samples of a round, see :mod:`fedrecjax.tiles`; as :func:`sample_capacity`."""
+  return sample_capacity(rounds, -(-lengths // TILE_SAMPLES))
 
 
 def _round_up(needed: int, *, smallest_step: int) -> int:

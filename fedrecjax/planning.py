@@ -9,16 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fedrecjax.client_transforms import clip_and_noise
+from fedrecjax.client_optimizer import init_client_optimizer
+from fedrecjax.client_transforms import clip_and_noise, privatize
 from fedrecjax.config import AttackerConfig, ConfigError, EvalConfig, TrainConfig
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.defenses import chain
 from fedrecjax.defenses import none as no_defense
 from fedrecjax.evaluation import evaluation_data
-from fedrecjax.hyperparameters import as_argument
+from fedrecjax.hyperparameters import as_argument, as_arguments
 from fedrecjax.local_training import TrainingData
 from fedrecjax.losses import LOSSES
-from fedrecjax.participation import Rounds, draw_rounds, sample_capacity
+from fedrecjax.neighbors import draw_neighbors
+from fedrecjax.participation import Rounds, draw_rounds, sample_capacity, tile_capacity
 from fedrecjax.population import Population, make_population, training_lists
 from fedrecjax.sampling import complement_of, draw_negatives
 from fedrecjax.server import init_optimizer
@@ -55,9 +57,13 @@ def jitted_private(init_private: Callable[[jax.Array], jax.Array], key: jax.Arra
   return jax.vmap(lambda client: init_private(jax.random.fold_in(key, client)))(clients)
 
 
-def _training_data(lists: ItemLists, num_items: int, train: TrainConfig, key: jax.Array) -> TrainingData:
-  users = np.repeat(np.arange(len(lists)), lists.lengths)
+def _training_data(
+  lists: ItemLists, num_items: int, train: TrainConfig, key: jax.Array, *, history: int = 0
+) -> TrainingData:
   complement = complement_of(lists)
+  if history > 0:
+    lists = latest(lists, history + 1)
+  users = np.repeat(np.arange(len(lists)), lists.lengths)
   positive = jnp.asarray(lists.items, jnp.int32)
   negatives = uploaded = None
   if train.negatives == "once":
@@ -83,6 +89,45 @@ def _held_items(lists: ItemLists, data: TrainingData, num_items: int) -> tuple[n
   return np.searchsorted(pairs, np.arange(len(lists) + 1, dtype=np.int64) * num_items), pairs % num_items
 
 
+def latest(lists: ItemLists, count: int) -> ItemLists:
+  """The last `count` items of each list.
+
+  >>> latest(ItemLists.from_lists([[4, 2, 7], [5]]), 2).items.tolist()
+  [2, 7, 5]
+  """
+  kept = np.concatenate([np.arange(max(end - count, start), end) for start, end in zip(lists.indptr, lists.indptr[1:])])
+  indptr = np.concatenate([[0], np.cumsum(np.minimum(lists.lengths, count))])
+  return ItemLists(indptr, lists.items[kept.astype(np.int64)])
+
+
+def client_rates(train: TrainConfig, num_clients: int, seed: int) -> jax.Array | float:
+  """Step size of the clients: one for all, or each client's own, float32 `[clients]`."""
+  lowest = train.learning_rate if train.client_learning_rate is None else train.client_learning_rate
+  if train.client_learning_rates == "fixed":
+    return float(lowest)
+  share = np.random.default_rng([seed, 2]).random(num_clients)
+  if train.client_learning_rates == "uniform":
+    return jnp.asarray(lowest + share * (train.learning_rate - lowest), jnp.float32)
+  return jnp.asarray(lowest * (train.learning_rate / lowest) ** share, jnp.float32)
+
+
+def _check_grants(model: Model, attack: Attack, defense: Defense, train: TrainConfig) -> None:
+  if "fixed_negatives" in defense.requires and train.negatives != "once":
+    raise ConfigError("train.negatives must be once for this defense, which compares a client's rows from one round to"
+                      f" the next, got {train.negatives!r}")
+  if defense.client_term is not None and train.local_steps > 1:
+    raise ConfigError("train.local_steps must be 1 for a defense with a loss term of its own at the clients, got"
+                      f" {train.local_steps}")
+  if defense.client_term is not None and model.encode is not None:
+    raise ConfigError("this defense has a loss term at the clients over single samples, which a model of histories"
+                      " does not have")
+  unknown = attack.requires - GRANTS
+  if unknown:
+    raise ConfigError(
+      f"the attack requires {', '.join(sorted(unknown))}; it can be granted {', '.join(sorted(GRANTS))}"
+    )
+
+
 def plan(
   dataset: Dataset,
   *,
@@ -100,14 +145,7 @@ def plan(
     ConfigError: if a number does not fit the data set.
     DataError: if the data set cannot be evaluated as asked.
   """
-  if "fixed_negatives" in defense.requires and train.negatives != "once":
-    raise ConfigError("train.negatives must be once for this defense, which compares a client's rows from one round to"
-                      f" the next, got {train.negatives!r}")
-  unknown = attack.requires - GRANTS
-  if unknown:
-    raise ConfigError(
-      f"the attack requires {', '.join(sorted(unknown))}; it can be granted {', '.join(sorted(GRANTS))}"
-    )
+  _check_grants(model, attack, defense, train)
   if attack.poison is None and attack.profiles is None:
     attacker = attacker_without_clients(attacker)
   keys = split_key(jax.random.key(seed))
@@ -142,29 +180,45 @@ def plan(
     defense = chain(defense, no_defense())
   if train.row_clip is not None:
     defense = chain(clip_and_noise(max_norm=train.row_clip, noise=train.upload_noise), defense)
+  if train.privacy_clip is not None:
+    defense = chain(privatize(clip=train.privacy_clip, noise=train.privacy_noise), defense)
   loss = LOSSES[train.loss]()
+  trained_on = latest(lists, model.history + 1) if model.history else lists
+  own_shared = bool(jax.tree.leaves(public.shared)) and (
+    not defense.adds_shared or train.local_steps > 1 or (profiles is not None and poison is not None)
+  )
   structure = Structure(
     num_items=dataset.num_items,
     num_benign=population.num_benign,
     num_clients=population.num_clients,
-    capacity=sample_capacity(rounds, lists.lengths),
+    capacity=sample_capacity(rounds, trained_on.lengths),
     num_negatives=train.num_negatives,
     mean=train.reduction == "mean",
     unique_rows=defense.unique_rows,
     malicious_data=profiles is not None,
     omniscient="benign_uploads" in attack.requires,
+    num_tiles=tile_capacity(rounds, trained_on.lengths) if own_shared or train.pseudo_items > 0 else 0,
+    own_shared=own_shared,
+    pseudo_items=train.pseudo_items,
+    history=model.history,
+    local_steps=train.local_steps,
+    l2_rows=train.l2_rows if train.l2 > 0 else "none",
+    dropout=train.dropout > 0,
   )
   parts = Parts(
-    model=_functions(model),
-    loss=_functions(loss),
+    model=as_arguments(model),
+    loss=as_arguments(loss),
     poison=as_argument(poison),
     client_term=as_argument(defense.client_term),
     client_transform=as_argument(defense.client_transform),
     filter=as_argument(defense.filter),
     aggregate=as_argument(defense.aggregate),
   )
-  training = _training_data(lists, dataset.num_items, train, keys.negatives)
-  indptr, held = (_held_items(lists, training, dataset.num_items) if "fixed_negatives" in defense.requires
+  training = _training_data(lists, dataset.num_items, train, keys.negatives, history=model.history)
+  if model.neighbors > 0:
+    drawn = draw_neighbors(lists, model.neighbors, dataset.num_items, seed)
+    training = training._replace(neighbors=jnp.asarray(drawn))
+  indptr, held = (_held_items(trained_on, training, dataset.num_items) if "fixed_negatives" in defense.requires
                   else (None, None))
   try:
     defense_state = defense.init(keys.defense, DefenseContext(
@@ -175,18 +229,20 @@ def plan(
     raise ConfigError(f"the defense does not fit {dataset.name}: {error}") from error
   data = RunData(
     training=training,
-    evaluation=evaluation_data(dataset, evaluation, population.targets, population.users),
+    evaluation=evaluation_data(
+      dataset, evaluation, population.targets, population.users, history=model.history,
+      width=model.width, evaluated=population.evaluated(evaluation.left_out),
+    ),
   )
-  client_rate = train.learning_rate if train.client_learning_rate is None else train.client_learning_rate
   server = ServerState(public, defense_state, init_optimizer(train.server_optimizer, public))
-  state = SimulationState(server, private, attack_state)
-  numbers = Numbers(float(train.learning_rate), float(client_rate))
+  state = SimulationState(
+    server, private, attack_state, init_client_optimizer(train.client_optimizer, private)
+  )
+  numbers = Numbers(
+    float(train.learning_rate), client_rates(train, population.num_clients, seed), float(train.l2),
+    float(train.dropout), model.neighbors_from * rounds.per_epoch,
+  )
   return Run(structure, Constants(parts, data, numbers, keys), state, rounds, population, evaluation)
-
-
-def _functions(method: Any) -> Any:
-  """A NamedTuple of functions as an argument of a jitted function."""
-  return type(method)(*(as_argument(function) for function in method))
 
 
 def attacker_without_clients(attacker: AttackerConfig) -> AttackerConfig:

@@ -17,11 +17,18 @@ class Population(NamedTuple):
     users: the benign clients as users of the data set, int64 `[N]`.
     num_malicious: malicious clients; they follow the benign ones.
     targets: items that the attack promotes, int32 `[T]`.
+    drawn: all users of the data set in the order in which malicious ones are taken from them.
   """
 
   users: np.ndarray
   num_malicious: int
   targets: np.ndarray
+  drawn: np.ndarray
+
+  def evaluated(self, left_out: float) -> np.ndarray:
+    """Which benign clients are evaluated if that share of all users is left out, malicious ones first, bool `[N]`."""
+    # A product just under an integer counts as that integer.
+    return ~np.isin(self.users, self.drawn[: int(left_out * len(self.drawn) + 1e-9)])
 
   @property
   def num_benign(self) -> int:
@@ -71,11 +78,12 @@ def make_population(dataset: Dataset, config: AttackerConfig, seed: int) -> Popu
   # A product just under an integer counts as that integer: 0.29 * 100 users are 29.
   count = int(config.malicious_ratio * dataset.num_users + 1e-9)
   users = np.arange(dataset.num_users)
+  drawn = rng.permutation(users)
   if config.membership == "converted":
-    users = np.sort(rng.permutation(users)[count:])
+    users = np.sort(drawn[count:])
   if len(users) == 0:
     raise ConfigError("attacker.malicious_ratio leaves no benign user")
-  return Population(users, count, targets)
+  return Population(users, count, targets, drawn)
 
 
 def training_lists(dataset: Dataset, population: Population, profiles: list[np.ndarray] | None) -> ItemLists:

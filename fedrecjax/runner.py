@@ -12,6 +12,7 @@ import numpy as np
 
 from fedrecjax.config import AttackerConfig, EvalConfig, RunConfig, TrainConfig
 from fedrecjax.datasets import Dataset
+from fedrecjax.debugging import debug_rounds
 from fedrecjax.defenses import chain
 from fedrecjax.defenses import none as no_defense
 from fedrecjax.detection import detection_columns
@@ -61,7 +62,7 @@ def _points(rounds: Rounds, epochs: int, every: int) -> list[slice]:
 
 
 def execute(
-  run: Run, *, epochs: int, every: int, progress: Callable[[int], None] | None = None
+  run: Run, *, epochs: int, every: int, progress: Callable[[int], None] | None = None, debug: bool = False
 ) -> Result:
   """Executes a planned run; its initial state is used up.
 
@@ -72,9 +73,11 @@ def execute(
     epochs: as planned.
     every: epochs between evaluation points.
     progress: called with the number of epochs done, about every ten points.
+    debug: whether to train client by client without compilation, see :mod:`fedrecjax.debugging`.
 
   Raises:
     DivergedError: if the loss is no longer finite.
+    DebugError: with `debug`, if a stage fails or makes a number that is not finite.
   """
   names = [*metric_names(run.evaluation), "train_loss"]
   points = _points(run.rounds, epochs, every)
@@ -89,11 +92,16 @@ def execute(
   for taken in points:
     started = time.perf_counter()
     arguments = (run.structure, run.constants, state, round_inputs(run.rounds, taken))
-    train, spent = _program(jitted_rounds, *arguments)
-    state, (loss, verdicts) = train(*arguments[1:])
+    if debug:
+      spent = 0.0
+      state, (loss, verdicts) = debug_rounds(*arguments)
+    else:
+      train, spent = _program(jitted_rounds, *arguments)
+      state, (loss, verdicts) = train(*arguments[1:])
     key = jax.random.fold_in(run.constants.keys.evaluation, taken.stop - 1)
-    benign = state.private[: run.structure.num_benign]
-    shown = (run.constants.parts.model, state.server.public, benign, run.constants.data.evaluation, key)
+    data = run.constants.data
+    neighbors = data.training.neighbors if taken.stop > run.constants.numbers.neighbors_from else None
+    shown = (run.constants.parts.model, state.server.public, state.private, data.evaluation, key, neighbors)
     measure, more = _program(jitted_evaluation, *shown, config=run.evaluation, num_users=run.structure.num_benign)
     means, per_user = measure(*shown)
     waiting.append((means, loss, verdicts))
@@ -160,6 +168,7 @@ def simulate(
   evaluation: EvalConfig | None = None,
   seed: int = 0,
   progress: Callable[[int], None] | None = None,
+  debug: bool = False,
 ) -> Result:
   """Trains and evaluates one federated recommender under an attack and a defence.
 
@@ -173,6 +182,8 @@ def simulate(
     evaluation: what to measure, and when.
     seed: of everything drawn; the same seed gives the same bits on a CPU.
     progress: called with the number of epochs done.
+    debug: whether to train client by client without compilation, which names the client and stage of a failure and
+      takes seconds per round.
 
   Returns:
     Metrics over evaluation points, values per user at the last one, and the final state.
@@ -181,6 +192,7 @@ def simulate(
     ConfigError: if a number does not fit the data set.
     DataError: if the data set cannot be evaluated as asked.
     DivergedError: if training diverges.
+    DebugError: with `debug`, if a stage fails or makes a number that is not finite.
   """
   train = train or TrainConfig()
   evaluation = evaluation or EvalConfig()
@@ -189,11 +201,11 @@ def simulate(
     dataset, model=model, attack=attack or Attack(), defense=defense or no_defense(), train=train, attacker=attacker,
     evaluation=evaluation, seed=seed,
   )
-  return execute(run, epochs=train.epochs, every=evaluation.every, progress=progress)
+  return execute(run, epochs=train.epochs, every=evaluation.every, progress=progress, debug=debug)
 
 
 def simulate_config(
-  config: RunConfig, dataset: Dataset, progress: Callable[[int], None] | None = None
+  config: RunConfig, dataset: Dataset, progress: Callable[[int], None] | None = None, *, debug: bool = False
 ) -> Result:
   """Runs a configuration on its data set; see :func:`simulate`."""
   run = plan(
@@ -201,4 +213,4 @@ def simulate_config(
     defense=chain(*(part.build() for part in config.defense)), train=config.train, attacker=config.attacker,
     evaluation=config.eval, seed=config.seed,
   )
-  return execute(run, epochs=config.train.epochs, every=config.eval.every, progress=progress)
+  return execute(run, epochs=config.train.epochs, every=config.eval.every, progress=progress, debug=debug)

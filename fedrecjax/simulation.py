@@ -12,23 +12,29 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fedrecjax.client_optimizer import step_private
 from fedrecjax.detection import flagged_by_filter, verdicts
 from fedrecjax.evaluation import EvaluationData
-from fedrecjax.local_training import TrainingData, lay_out, train_clients
+from fedrecjax.local_steps import train_clients_locally
+from fedrecjax.local_training import LocalSettings, Trained, TrainingData, lay_out, train_clients
+from fedrecjax.pseudo_items import pseudo_uploads
 from fedrecjax.server import apply_update
+from fedrecjax.tiles import tiles_of
 from fedrecjax.types import (
   Array,
   AttackView,
   ClientUpdates,
   ClientView,
   DefenseView,
+  ItemRows,
   Loss,
   Model,
+  Public,
   SimulationState,
   State,
   Update,
 )
-from fedrecjax.uploads import compact, concatenate, keep_clients, merge_rows, no_uploads
+from fedrecjax.uploads import add_shared, by_client, compact, concatenate, keep_clients, merge_rows, no_uploads
 
 
 class Structure(NamedTuple):
@@ -44,6 +50,13 @@ class Structure(NamedTuple):
     unique_rows: whether the defence's rule needs one row per client and item.
     malicious_data: whether malicious clients hold training data.
     omniscient: whether the attack has been granted all benign uploads.
+    num_tiles: tiles planned for the samples of a round (:mod:`fedrecjax.tiles`).
+    own_shared: whether clients' gradients of shared parameters are told apart, and not only added up.
+    history: L of models that read a user's items in order; 0 for others.
+    local_steps: steps of gradient descent that a client takes before it uploads.
+    l2_rows: which item rows the L2 penalty is on.
+    dropout: whether looked-up vectors are dropped.
+    pseudo_items: items that each client adds to hide its own.
   """
 
   num_items: int
@@ -55,6 +68,13 @@ class Structure(NamedTuple):
   unique_rows: bool
   malicious_data: bool
   omniscient: bool
+  num_tiles: int = 0
+  own_shared: bool = False
+  history: int = 0
+  local_steps: int = 1
+  l2_rows: str = "none"
+  dropout: bool = False
+  pseudo_items: int = 0
 
 
 class Parts(NamedTuple):
@@ -96,11 +116,17 @@ class Numbers(NamedTuple):
 
   Attributes:
     learning_rate: step size of the server.
-    client_learning_rate: step size of the clients.
+    client_learning_rate: step size of each client, float32 `[clients]`, or of all.
+    l2: weight of the squared norms, half of which is added to each client's loss.
+    dropout: share of looked-up numbers that are left out.
+    neighbors_from: first round in which neighbours are used, int32 scalar.
   """
 
   learning_rate: Array | float
   client_learning_rate: Array | float
+  l2: Array | float = 0.0
+  dropout: Array | float = 0.0
+  neighbors_from: Array | int = 0
 
 
 class Keys(NamedTuple):
@@ -171,7 +197,7 @@ def client_view(structure: Structure, run: Constants, state: SimulationState, in
   data = run.data.training
   samples = lay_out(
     data, inputs.clients, jax.random.fold_in(run.keys.negatives, inputs.number), capacity=structure.capacity,
-    num_negatives=structure.num_negatives, num_items=structure.num_items,
+    num_negatives=structure.num_negatives, num_items=structure.num_items, histories=structure.history > 0,
   )
   return ClientView(
     public=state.server.public,
@@ -182,7 +208,79 @@ def client_view(structure: Structure, run: Constants, state: SimulationState, in
     outside=data.complement,
     key=jax.random.fold_in(run.keys.clients, inputs.number),
     num_items=structure.num_items,
+    neighbors=neighbor_vectors(data, state.private, inputs.clients, inputs.number >= run.numbers.neighbors_from),
   )
+
+
+def neighbor_vectors(
+  data: TrainingData, private: Array, clients: Array, expanded: Array
+) -> tuple[Array, Array] | None:
+  """The vectors of the clients' neighbours as they are now `[C, K, d]`, and which are used `[C, K]`.
+
+  Args:
+    data: knows who is whose neighbour.
+    private: all clients' vectors.
+    clients: int32 `[C]`.
+    expanded: whether neighbours are used at all by now.
+  """
+  if data.neighbors is None:
+    return None
+  found = data.neighbors.at[clients].get(mode="clip")
+  return private.at[found].get(mode="clip"), (found < private.shape[0]) & expanded
+
+
+def train(structure: Structure, run: Constants, state: SimulationState, view: ClientView, is_benign: Array) -> Trained:
+  """What the clients of a round compute from their own data."""
+  parts, samples = run.parts, view.samples
+  settings = LocalSettings(
+    mean=structure.mean,
+    l2=None if structure.l2_rows == "none" else run.numbers.l2,
+    l2_rows=structure.l2_rows,
+    dropout=run.numbers.dropout if structure.dropout else None,
+  )
+  tiles = None
+  if structure.own_shared:
+    tiles = tiles_of(samples.length, samples.client, samples.first, structure.num_tiles)
+  model = parts.model._replace(history=structure.history)
+  if structure.local_steps > 1:
+    trained = train_clients_locally(
+      model, parts.loss, state.server.defense, view, settings, tiles, client_rates(run, view.clients),
+      steps=structure.local_steps,
+    )
+  else:
+    trained = train_clients(
+      model, parts.loss, parts.client_term, state.server.defense, view, is_benign, settings, tiles
+    )
+  uploads = trained.uploads
+  if structure.l2_rows == "uploaded" and structure.local_steps == 1:
+    uploads = merge_rows(uploads, structure.num_items)
+    penalty = run.numbers.l2 * view.public.items.at[uploads.item].get(mode="clip")
+    uploads = uploads._replace(row=uploads.row + penalty)
+  if structure.pseudo_items > 0:
+    assert trained.rows is not None
+    hiding = pseudo_uploads(
+      view, trained.rows, is_benign, count=structure.pseudo_items, num_tiles=structure.num_tiles
+    )
+    # A client may have drawn an item as a negative too, and its places must follow one another.
+    uploads = by_client(concatenate(uploads, hiding), is_benign.shape[0])
+  return trained._replace(uploads=uploads)
+
+
+def client_rates(run: Constants, clients: Array) -> Array:
+  """Step size of each client of a round, float32 `[C]`."""
+  rate = jnp.asarray(run.numbers.client_learning_rate)
+  return jnp.broadcast_to(rate, clients.shape) if rate.ndim == 0 else rate.at[clients].get(mode="clip")
+
+
+def penalize_table(public: Public, update: Update, l2: Array | float) -> Update:
+  """Adds the L2 penalty on all public parameters to an aggregated update."""
+  num_items = public.items.shape[0]
+  items = ItemRows(
+    jnp.concatenate([update.items.item, jnp.arange(num_items, dtype=update.items.item.dtype)]),
+    jnp.concatenate([update.items.row, l2 * public.items]),
+  )
+  shared = jax.tree.map(lambda gradient, old: gradient + l2 * old, update.shared, public.shared)
+  return update._replace(items=items, shared=shared)
 
 
 def attack(
@@ -213,6 +311,8 @@ def attack(
     targets=run.data.evaluation.targets,
     learning_rate=jnp.asarray(run.numbers.learning_rate),
     benign=benign if structure.omniscient else None,
+    model=run.parts.model,
+    num_clients=inputs.clients.shape[0],
   )
   return run.parts.poison(state.attack, own, view, jax.random.fold_in(run.keys.attack, inputs.number))
 
@@ -231,11 +331,12 @@ def claimed_samples(is_benign: Array, present: Array, length: Array) -> Array:
 def without_dropped(view: DefenseView, before: ClientUpdates, after: ClientUpdates) -> DefenseView:
   """The round as a rule sees it after filters: clients of which nothing is left take no part in it."""
 
-  def has_rows(uploads: ClientUpdates) -> Array:
+  def sends(uploads: ClientUpdates) -> Array:
     used = (uploads.item < view.num_items).astype(jnp.int32)
-    return jnp.zeros(view.num_clients, jnp.int32).at[uploads.client].add(used) > 0
+    rows = jnp.zeros(view.num_clients, jnp.int32).at[uploads.client].add(used) > 0
+    return rows if uploads.sent is None else rows | uploads.sent
 
-  present = view.present & (has_rows(after) | ~has_rows(before))
+  present = view.present & (sends(after) | ~sends(before))
   return view._replace(present=present, clients=jnp.sum(present, dtype=jnp.int32))
 
 
@@ -296,10 +397,7 @@ def train_round(
   present = inputs.clients < structure.num_clients
   is_benign = inputs.clients < structure.num_benign
   view = client_view(structure, run, state, inputs)
-  trained = train_clients(
-    parts.model, parts.loss, parts.client_term, server.defense, view, is_benign,
-    client_learning_rate=run.numbers.client_learning_rate, mean=structure.mean,
-  )
+  trained = train(structure, run, state, view, is_benign)
   uploads, defense_state = trained.uploads, trained.state
   own = no_uploads(server.public.items.shape[1])
   if parts.poison is not None and structure.malicious_data:
@@ -311,6 +409,8 @@ def train_round(
   attack_state = state.attack
   if parts.poison is not None:
     poisoned, attack_state = attack(structure, run, state, inputs, own, uploads)
+    if not structure.own_shared:
+      poisoned = add_shared(poisoned)
     uploads = concatenate(uploads, poisoned)
   update, defense_state, judged = defend(
     structure, parts, defense_state,
@@ -322,16 +422,20 @@ def train_round(
       present=present,
       clients=jnp.sum(present, dtype=jnp.int32),
       federation=jnp.int32(structure.num_clients),
-      samples=claimed_samples(is_benign, present, view.samples.length),
+      samples=claimed_samples(is_benign, present, view.samples.trained),
       optimizer=server.optimizer,
       learning_rate=run.numbers.learning_rate,
       key=jax.random.fold_in(run.keys.defense, inputs.number),
     ),
     uploads, present & ~is_benign,
   )
+  if structure.l2_rows == "table":
+    update = penalize_table(server.public, update, run.numbers.l2)
   server = apply_update(server, update, run.numbers.learning_rate)
-  private = state.private.at[inputs.clients].set(trained.private, mode="drop")
-  after = SimulationState(server._replace(defense=defense_state), private, attack_state)
+  private, optimizer = step_private(
+    state.client_optimizer, state.private, inputs.clients, trained.private, client_rates(run, inputs.clients)
+  )
+  after = SimulationState(server._replace(defense=defense_state), private, attack_state, optimizer)
   return after, RoundReport(jnp.sum(jnp.where(is_benign, trained.loss, 0.0)), jnp.sum(is_benign), judged)
 
 

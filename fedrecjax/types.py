@@ -31,19 +31,41 @@ class Public(NamedTuple):
 class Model(NamedTuple):
   """A base recommender; make one with a constructor such as :func:`fedrecjax.mf`.
 
+  A model scores items for a user vector `[r]`. In most models that is the client's own vector. Others make it from
+  the rows of the client's items: as a set (`attend`, `represent`) or in their order (`encode`).
+
   Attributes:
     init_public: `(key, num_items) -> Public`.
-    init_private: `key -> private`, the part that one user keeps to itself, float32 `[d]`.
-    score: `(public, private, history, items) -> logits`; `items` is int32 `[K]` or None for all M, `history` the
-      user's training items (unused by models with a private vector), the result float32 `[K]` or `[M]`.
-    score_row: `(private, row, shared) -> logit` for models in which the score of an item depends on its own row
-      alone. It lets a round be computed over the pairs that exist instead of over padded clients.
+    init_private: `key -> private`, the part that one user keeps to itself, float32 `[d]`; `[0]` if there is none.
+    score: `(public, user, items) -> logits`; `items` is int32 `[K]` or None for all M, none of them the user's own
+      training items; the result float32 `[K]` or `[M]`.
+    score_row: `(user, row, shared) -> logit []`: the same for one item, whose score depends on its own row alone.
+    score_own: the same for one of the user's training items, where its place in the local graph changes its score;
+      None if it does not.
+    attend: `(private, row, shared) -> (logit [], value [p])` for each of the client's items. The values are averaged
+      with weights in proportion to exp(logit).
+    represent: `(private, average [p], count, shared) -> user [r]`, from the average over so many items; zeros where
+      a client has none.
+    encode: `(rows [L, d], valid [L], shared, key) -> users [L, r]`: the user vector after each item of a history,
+      whose unused places come first. The key is for dropout, None without. For models without a private vector.
+    history: L, the longest history that `encode` is given.
+    width: numbers that `score` holds at a time for each item, by which evaluation sizes its work.
+    neighbors: most other users whose vectors a client is given to attend to, K.
+    neighbors_from: first epoch, from 0, in which they are.
   """
 
   init_public: Callable[[Array, int], Public]
   init_private: Callable[[Array], Array]
-  score: Callable[[Public, Array, Any, Array | None], Array]
+  score: Callable[[Public, Array, Array | None], Array]
   score_row: Callable[[Array, Array, Any], Array]
+  score_own: Callable[[Array, Array, Any], Array] | None = None
+  attend: Callable[[Array, Array, Any], tuple[Array, Array]] | None = None
+  represent: Callable[[Array, Array, Array, Any], Array] | None = None
+  encode: Callable[[Array, Array, Any, Array | None], Array] | None = None
+  history: int = 0
+  width: int = 1
+  neighbors: int = 0
+  neighbors_from: int = 0
 
 
 class Loss(NamedTuple):
@@ -69,8 +91,9 @@ class ClientUpdates(NamedTuple):
     client: place of the client within the round, int32 `[E]`, 0..C-1.
     item: item id, int32 `[E]`, 0..M-1, or M where unused.
     row: gradient with respect to the item's embedding, float32 `[E, d]`.
-    shared: gradients with respect to `Public.shared`, a pytree of `[C, ...]` by the client's place; `()` for models
-      that have no such parameters.
+    shared: gradients with respect to `Public.shared`, a pytree of `[C, ...]` by the client's place, or of `[1, ...]`,
+      already added up, where the defence does no more with them (`Defense.adds_shared`); `()` for models that have
+      no such parameters.
     sent: which clients sent `shared`, bool `[C]`; the gradients of others are zero. None where `shared` is `()`.
   """
 
@@ -141,6 +164,8 @@ class AttackView(NamedTuple):
     targets: int32 `[T]`.
     learning_rate: the step size that the server announces, float32 scalar.
     benign: all benign uploads of the round, or None unless the attack requires `"benign_uploads"`.
+    model: functions of the base recommender, which every client runs.
+    num_clients: C, static.
   """
 
   public: Public
@@ -151,6 +176,8 @@ class AttackView(NamedTuple):
   targets: Array
   learning_rate: Array
   benign: ClientUpdates | None
+  model: Model
+  num_clients: int
 
 
 def no_state(key: Array, context: Any) -> tuple[()]:
@@ -212,6 +239,8 @@ class Samples(NamedTuple):
     valid: whether the place is used, bool `[P]`.
     first: place of the client's first sample, int32 `[P]`.
     length: number of the client's samples, int32 `[C]`.
+    trained: number of those that its loss is over, int32 `[C]`: all, but for models of histories, in which a client's
+      first sample has no history.
     positive: positive item, int32 `[P]`.
     negatives: int32 `[P, q]`.
     uploaded: items under which the rows of positive and negatives are uploaded, int32 `[P, 1 + q]`; M where a copy
@@ -222,6 +251,7 @@ class Samples(NamedTuple):
   valid: Array
   first: Array
   length: Array
+  trained: Array
   positive: Array
   negatives: Array
   uploaded: Array
@@ -239,6 +269,8 @@ class ClientView(NamedTuple):
     outside: for drawing items outside a client's training items, see :mod:`fedrecjax.sampling`.
     key: a key of the round and of this stage.
     num_items: M, static.
+    neighbors: vectors of other users that a client has been given, `[C, K, d]`, and which of them are used, bool
+      `[C, K]`; None without neighbours.
   """
 
   public: Public
@@ -249,6 +281,7 @@ class ClientView(NamedTuple):
   outside: Any
   key: Array
   num_items: int
+  neighbors: tuple[Array, Array] | None = None
 
 
 class ClientTerm(NamedTuple):
@@ -312,6 +345,8 @@ class Defense(NamedTuple):
     aggregate: `(state, uploads, view) -> (Update, state)`: the rule that makes one update of many.
     init: `(key, context) -> state`, shared by the stages.
     unique_rows: whether `aggregate` needs one row per client and item, in order of items, unused places last.
+    adds_shared: whether the stages only ever add up the clients' gradients of shared parameters, so that they need
+      not be told apart, which costs time and memory.
     requires: what the defence must be granted: any of `"fixed_negatives"`.
   """
 
@@ -322,6 +357,7 @@ class Defense(NamedTuple):
   init: Callable[[Array, DefenseContext], State] = no_state
   unique_rows: bool = False
   requires: frozenset[str] = frozenset()
+  adds_shared: bool = False
 
 
 class ServerState(NamedTuple):
@@ -345,8 +381,10 @@ class SimulationState(NamedTuple):
     server: the server's part.
     private: each client's own vector, benign clients first, float32 `[N + malicious, d]`.
     attack: the attack's state.
+    client_optimizer: state of the optimisers of the clients' own vectors.
   """
 
   server: ServerState
   private: Array
   attack: State
+  client_optimizer: Any = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -76,6 +76,12 @@ def concatenate(first: ClientUpdates, second: ClientUpdates) -> ClientUpdates:
   return ClientUpdates(client, item, row, shared, first.sent | second.sent)
 
 
+def by_client(uploads: ClientUpdates, num_clients: int) -> ClientUpdates:
+  """The same rows with the places of each client following one another."""
+  client, place = in_order(uploads.client, num_clients)
+  return uploads._replace(client=client, item=uploads.item[place], row=uploads.row[place])
+
+
 def keep_clients(uploads: ClientUpdates, kept: jax.Array, num_items: int) -> ClientUpdates:
   """Takes out what other clients sent; `kept` is bool `[C]` by the client's place in the round."""
   uploads = uploads._replace(item=jnp.where(kept[uploads.client], uploads.item, num_items))
@@ -84,6 +90,32 @@ def keep_clients(uploads: ClientUpdates, kept: jax.Array, num_items: int) -> Cli
   # Not a product with 0: what is taken out may be infinite.
   shared = jax.tree.map(lambda leaf: jnp.where(_for_each_client(kept, leaf), leaf, 0.0), uploads.shared)
   return uploads._replace(shared=shared, sent=uploads.sent & kept)
+
+
+def with_shared(
+  uploads: ClientUpdates, slot: jax.Array, active: jax.Array, shared: Any, num_clients: int
+) -> ClientUpdates:
+  """Adds gradients of shared parameters to the uploads of A clients.
+
+  Args:
+    uploads: their item rows.
+    slot: the clients' places in the round, int32 `[A]`.
+    active: which of them send anything, bool `[A]`.
+    shared: their gradients, a pytree of `[A, ...]`; nothing is added if it has no arrays.
+    num_clients: C.
+  """
+  if not jax.tree.leaves(shared):
+    return uploads
+  place = jnp.where(active, slot, num_clients)
+  spread = jax.tree.map(
+    lambda leaf: jnp.zeros((num_clients, *leaf.shape[1:])).at[place].set(leaf, mode="drop"), shared
+  )
+  return uploads._replace(shared=spread, sent=jnp.zeros(num_clients, bool).at[place].set(True, mode="drop"))
+
+
+def add_shared(uploads: ClientUpdates) -> ClientUpdates:
+  """The same item rows, with the gradients of shared parameters added up over clients, `[1, ...]`."""
+  return uploads._replace(shared=jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0, keepdims=True), uploads.shared))
 
 
 def scale_shared(uploads: ClientUpdates, factor: jax.Array) -> ClientUpdates:

@@ -10,10 +10,9 @@ import numpy as np
 from fedrecjax import attacks, defenses, models
 from fedrecjax.config import AttackerConfig, EvalConfig, TrainConfig
 from fedrecjax.datasets import Dataset
-from fedrecjax.local_training import train_clients
 from fedrecjax.planning import Run, plan
 from fedrecjax.sampling import draw_negatives
-from fedrecjax.simulation import RoundInput, client_view, train_round
+from fedrecjax.simulation import RoundInput, client_view, train, train_round
 from fedrecjax.types import AttackView, ClientUpdates, SimulationState
 from tests.oracles import aggregation, training
 
@@ -83,18 +82,9 @@ def final_state(run: Run, rounds: int | None = None) -> SimulationState:
 
 def honest_uploads(run: Run, before: SimulationState, inputs: RoundInput) -> ClientUpdates:
   """What all clients of a round send if nobody attacks and nothing is transformed."""
-  model, loss, _, client_term, *_ = run.constants.parts
-  trained = train_clients(
-    model,
-    loss,
-    client_term,
-    before.server.defense,
-    client_view(run.structure, run.constants, before, inputs),
-    inputs.clients < run.structure.num_benign,
-    client_learning_rate=run.constants.numbers.client_learning_rate,
-    mean=run.structure.mean,
-  )
-  return trained.uploads
+  view = client_view(run.structure, run.constants, before, inputs)
+  is_benign = inputs.clients < run.structure.num_benign
+  return train(run.structure, run.constants, before, view, is_benign).uploads
 
 
 def pairs_of(run: Run, number: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -138,10 +128,15 @@ def poisoned_rows(
     targets=run.constants.data.evaluation.targets,
     learning_rate=jnp.float32(run.constants.numbers.learning_rate),
     benign=None,
+    model=run.constants.parts.model,
+    num_clients=inputs.clients.shape[0],
   )
-  uploads, _ = jax.jit(lambda poison, state, view, key: poison(state, None, view, key))(
-    run.constants.parts.poison, before.attack, view, jax.random.key(0)
-  )
+
+  def sent(poison, state, view, key):
+    # Jitted arguments are traced, and this number is a shape.
+    return poison(state, None, view._replace(num_clients=inputs.clients.shape[0]), key)
+
+  uploads, _ = jax.jit(sent)(run.constants.parts.poison, before.attack, view, jax.random.key(0))
   clients = np.asarray(inputs.clients)
   return [
     (int(clients[client]), int(item), np.asarray(row, np.float64))

@@ -29,9 +29,18 @@ GOLDEN = {
   "train.duplicates": "sum",
   "train.learning_rate": 1.0,
   "train.client_learning_rate": None,
+  "train.client_learning_rates": "fixed",
+  "train.client_optimizer": "sgd",
+  "train.local_steps": 1,
   "train.server_optimizer": "sgd",
+  "train.l2": 0.0,
+  "train.l2_rows": "uploaded",
+  "train.dropout": 0.0,
   "train.row_clip": None,
   "train.upload_noise": 0.0,
+  "train.pseudo_items": 0,
+  "train.privacy_clip": None,
+  "train.privacy_noise": 0.0,
   "attacker.malicious_ratio": 0.05,
   "attacker.membership": "added",
   "attacker.targets": "given",
@@ -41,6 +50,8 @@ GOLDEN = {
   "eval.candidates": "sampled",
   "eval.num_negatives": 99,
   "eval.held_out_negative": True,
+  "eval.exposure_among": "not_trained",
+  "eval.left_out": 0.0,
   "eval.ks": [5, 10],
   "mf.dim": 32,
   "mf.init_std": 0.01,
@@ -50,6 +61,7 @@ GOLDEN = {
   "pieck_ipe.mining_differences": 2,
   "pieck_ipe.before_mined": "wait",
   "pieck_ipe.strategy": "together",
+  "pieck_ipe.lengthen_above": None,
   "pieck_ipe.scale": 1.0,
   "norm_bound.max_norm": 1e-3,
   "norm_bound.scope": "row",
@@ -58,7 +70,7 @@ GOLDEN = {
   "median.dense_zeros": False,
   "median.shared": "rule",
 }
-GOLDEN_HASH = "ae2dea8bdb654db6"
+GOLDEN_HASH = "4d8f8a04a8648e39"
 
 
 def test_the_hash_of_a_fixed_configuration():
@@ -74,6 +86,14 @@ def test_the_hash_does_not_depend_on_the_order_of_fields():
   assert from_flat(dict(reversed(GOLDEN.items()))).hash() == GOLDEN_HASH
 
 
+# What a field needs beside it to be anything but its default.
+NEEDED = {
+  "train.upload_noise": {"train.row_clip": 1.0},
+  "train.privacy_noise": {"train.privacy_clip": 1.0},
+  "train.client_learning_rates": {"train.client_learning_rate": 0.5},
+}
+
+
 # A share strictly between 0 and 1 has no whole value.
 @pytest.mark.parametrize(
   "field",
@@ -83,7 +103,8 @@ def test_the_hash_does_not_depend_on_the_order_of_fields():
 )
 def test_the_hash_does_not_depend_on_the_spelling_of_a_number(field):
   # A whole number where there can be one: 1 and 1.0 are the same step size.
-  whole = {"train.upload_noise": 0, "attacker.malicious_ratio": 0}.get(field, 1)
+  below_one = ("train.dropout", "attacker.malicious_ratio", "eval.left_out")
+  whole = 0 if field in (*below_one, *NEEDED) else 1
   as_int, as_float = (from_flat(GOLDEN | {field: value}).hash() for value in (whole, float(whole)))
   assert as_int == as_float
 
@@ -106,8 +127,15 @@ def test_the_hash_depends_on_every_field(field):
     "train.negatives": "every_round",
     "train.duplicates": "first",
     "train.client_learning_rate": 0.5,
+    "train.client_learning_rates": "uniform",
+    "train.client_optimizer": "adam",
     "train.server_optimizer": "adam",
+    "train.l2": 0.1,
+    "train.l2_rows": "copies",
+    "train.dropout": 0.2,
     "train.row_clip": 1.0,
+    "train.privacy_clip": 1.0,
+    "train.privacy_noise": 0.1,
     "attacker.membership": "converted",
     "norm_bound.scope": "client",
     "median.scope": "client",
@@ -116,18 +144,21 @@ def test_the_hash_depends_on_every_field(field):
     "attacker.target_items": [5, 11],
     "eval.candidates": "all",
     "eval.held_out_negative": False,
+    "eval.exposure_among": "unseen",
+    "eval.left_out": 0.05,
     "eval.ks": [10, 5],
     "pieck_ipe.weighting": "list",
     "pieck_ipe.before_mined": "arbitrary",
     "pieck_ipe.strategy": "copy",
+    "pieck_ipe.lengthen_above": 0.95,
     "median.scale": "mean",
     "train.upload_noise": 0.1,
   }.get(
     field,
     value * 0.5 if isinstance(value, float) else value + 1 if isinstance(value, int) else None,
   )
-  changes = {field: other} | ({"train.row_clip": 1.0} if field == "train.upload_noise" else {})
-  assert from_flat(GOLDEN | changes).hash() != GOLDEN_HASH
+  beside = GOLDEN | NEEDED.get(field, {})
+  assert from_flat(beside | {field: other}).hash() != from_flat(beside).hash()
 
 
 def test_json_round_trip():
@@ -152,7 +183,7 @@ def test_without_an_attack_nobody_is_malicious():
 @pytest.mark.parametrize(
   ("values", "message"),
   [
-    ({"model": "nmf"}, "unknown model 'nmf'; known: mf"),
+    ({"model": "nmf"}, "unknown model 'nmf'; known: .*mf"),
     ({"attack": "pieck"}, "unknown attack 'pieck'; known: "),
     ({"defense": "median+krumm"}, "unknown defense 'krumm'; known: "),
     ({"defense": "median+median"}, "names a part twice"),
@@ -172,6 +203,41 @@ def test_without_an_attack_nobody_is_malicious():
     ({"train.row_clip": 0.0}, r"train\.row_clip must be positive or none"),
     ({"train.upload_noise": -0.1}, r"train\.upload_noise must be 0 or more"),
     ({"train.upload_noise": 0.1}, r"train\.row_clip must be set where train\.upload_noise is"),
+    ({"train.privacy_noise": 0.1}, r"train\.privacy_clip must be set where train\.privacy_noise is"),
+    ({"train.privacy_clip": 0.0}, r"train\.privacy_clip must be positive or none"),
+    ({"train.privacy_noise": -1.0}, r"train\.privacy_noise must be 0 or more"),
+    ({"train.l2": -0.1}, r"train\.l2 must be 0 or more"),
+    ({"train.l2_rows": "all"}, r"train\.l2_rows must be"),
+    ({"train.dropout": 1.0}, r"train\.dropout must be at least 0 and below 1"),
+    ({"train.pseudo_items": -1}, r"train\.pseudo_items must be 0 or more"),
+    ({"train.local_steps": 0}, r"train\.local_steps must be positive"),
+    ({"train.client_optimizer": "momentum"}, r"train\.client_optimizer must be"),
+    (
+      {"train.client_learning_rates": "uniform"},
+      r"train\.client_learning_rate must be set where train\.client_learning_rates draws",
+    ),
+    (
+      {
+        "train.client_optimizer": "adam_table",
+        "train.client_learning_rates": "uniform",
+        "train.client_learning_rate": 0.1,
+      },
+      r"train\.client_learning_rates must be fixed where train\.client_optimizer=adam_table",
+    ),
+    (
+      {"train.local_steps": 2, "train.client_optimizer": "adam"},
+      r"train\.client_optimizer must be sgd where train\.local_steps is above 1",
+    ),
+    (
+      {"train.local_steps": 2, "train.pseudo_items": 3},
+      r"train\.pseudo_items must be 0 where train\.local_steps is above 1",
+    ),
+    (
+      {"train.local_steps": 2, "train.duplicates": "first"},
+      r"train\.duplicates must be sum where train\.local_steps is above 1",
+    ),
+    ({"eval.exposure_among": "all"}, r"eval\.exposure_among must be"),
+    ({"eval.left_out": 1.0}, r"eval\.left_out must be at least 0 and below 1"),
     (
       {"train.duplicates": "first", "train.negatives": "every_round"},
       r"train\.negatives must be once",

@@ -46,14 +46,13 @@ def evaluated(dataset, public, private, *, config=FULL, targets=(4, 5), users=No
 
 
 def expected_values(dataset, public, private, targets, users):
-  """Every metric of every user by the oracle; several held-out items count alike."""
+  """Every metric of every user by the oracle."""
   values = {name: [] for name in metric_names(FULL)}
   for place, user in enumerate(users):
     scores = np.asarray(public.items, float) @ np.asarray(private[place], float)
     train = dataset.train.of(user)
     for k in KS:
-      pairs = [ranking.held_out_metrics(scores, train, item, k) for item in dataset.test.of(user)]
-      both = np.mean(pairs, axis=0) if pairs else (math.nan, math.nan)
+      both = ranking.held_out_list_metrics(scores, train, dataset.test.of(user).tolist(), k)
       values[f"hr@{k}"].append(both[0])
       values[f"ndcg@{k}"].append(both[1])
       values[f"er@{k}"].append(ranking.exposure(scores, train, targets, k))

@@ -29,6 +29,8 @@ ATTACKS = {
   "bandwagon": {"max_rows": 12, "popular_share": 0.4},
   "popular": {"max_rows": 12},
   "explicit_boosting": {},
+  "a_ra": {"init_std": 0.5},
+  "a_hum": {"init_std": 0.5, "steps": 3},
   "pieck_ipe": {"num_popular": 5, "mining_differences": 1},
   "pieck_uea": {"num_popular": 5, "mining_differences": 1},
 }

@@ -27,6 +27,10 @@ SMALL_RUN = {
   "train.clients_per_round": 6,
   "train.row_clip": 1.0,
   "train.upload_noise": 0.01,
+  "train.privacy_clip": 1e-4,
+  "train.privacy_noise": 1e-5,
+  "train.l2": 0.1,
+  "train.dropout": 0.2,
   "train.client_learning_rate": 0.5,
   "eval.ks": (5,),
   "mf.dim": 4,
@@ -55,7 +59,7 @@ OTHER = {"bandwagon.popular_share": 0.21}
 
 
 def floats_of(values):
-  """Every field of a run that is a number, with another value for it."""
+  """Every field of a run that is a number and not absent, with another value for it."""
   flat = from_flat(values).flat()
   hints = {f"train.{name}": hint for name, hint in typing.get_type_hints(TrainConfig).items()}
   for kind, names in (
@@ -70,7 +74,7 @@ def floats_of(values):
         for field, hint in typing.get_type_hints(config).items()
       }
   for name, hint in hints.items():
-    if hint is float or float in typing.get_args(hint):
+    if (hint is float or float in typing.get_args(hint)) and flat[name] is not None:
       yield name, OTHER.get(name, flat[name] / 2)
 
 

@@ -14,7 +14,18 @@ from fedrecjax.analysis.breakdown import (
   share_broken,
   trimmed_mean_rule,
 )
+from fedrecjax.analysis.popularity import (
+  covered_users,
+  delta_norms,
+  largest,
+  mining_precision,
+  pairwise_divergence,
+  popularity_ranks,
+  uniformity,
+  user_coverage,
+)
 from fedrecjax.analysis.power_law import PowerLaw, fit_power_law, hurwitz_zeta, tail_probability
+from fedrecjax.analysis.trajectory import Snapshot, snapshots
 from fedrecjax.analysis.upload_counts import (
   UploadCounts,
   draw_counts,
@@ -27,8 +38,11 @@ from fedrecjax.analysis.upload_counts import (
 __all__ = [
   "PowerLaw",
   "Rule",
+  "Snapshot",
   "UploadCounts",
+  "covered_users",
   "degree_bound",
+  "delta_norms",
   "draw_counts",
   "expected_uploaders",
   "fit_power_law",
@@ -37,14 +51,21 @@ __all__ = [
   "is_broken",
   "item_reach",
   "krum_rule",
+  "largest",
   "largest_list",
   "leaves_range",
   "malicious_clients",
   "mean_rule",
   "median_rule",
+  "mining_precision",
+  "pairwise_divergence",
+  "popularity_ranks",
   "proposition_2",
   "rules",
   "share_broken",
+  "snapshots",
   "tail_probability",
   "trimmed_mean_rule",
+  "uniformity",
+  "user_coverage",
 ]

@@ -1,9 +1,21 @@
 """Attacks on federated recommenders."""
 
 from fedrecjax.attacks.boosting import explicit_boosting
+from fedrecjax.attacks.interaction import a_hum, a_ra
 from fedrecjax.attacks.none import none
 from fedrecjax.attacks.pieck import pieck_ipe, pieck_uea
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.shilling import bandwagon, popular, random
 
-__all__ = ["ATTACKS", "bandwagon", "explicit_boosting", "none", "pieck_ipe", "pieck_uea", "popular", "random"]
+__all__ = [
+  "ATTACKS",
+  "a_hum",
+  "a_ra",
+  "bandwagon",
+  "explicit_boosting",
+  "none",
+  "pieck_ipe",
+  "pieck_uea",
+  "popular",
+  "random",
+]

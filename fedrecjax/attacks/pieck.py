@@ -10,7 +10,7 @@ Where the paper and its published code differ, the choice is an option; docs/fid
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,9 @@ from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.hyperparameters import check, traced
 from fedrecjax.mining import MiningState, init_mining, mine, popular_items
 from fedrecjax.similarity import cosine
-from fedrecjax.types import Attack, AttackContext, AttackView, ClientUpdates
-from fedrecjax.uploads import item_rows
+from fedrecjax.types import Attack, AttackContext, AttackView, ClientUpdates, Model
+from fedrecjax.uploads import item_rows, with_shared
+from fedrecjax.user_vectors import lone_vector
 
 BeforeMined = Literal["wait", "arbitrary"]
 Strategy = Literal["together", "copy"]
@@ -44,7 +45,12 @@ def inverse_rank_weights(member: jax.Array) -> jax.Array:
 
 
 def ipe_loss(
-  target: jax.Array, popular: jax.Array, *, strength: jax.Array | float, weighting: Literal["subset", "list"]
+  target: jax.Array,
+  popular: jax.Array,
+  *,
+  strength: jax.Array | float,
+  weighting: Literal["subset", "list"],
+  lengthen_above: jax.Array | float | None = None,
 ) -> jax.Array:
   """The popularity enhancement loss of one target (Eq. 8).
 
@@ -54,6 +60,7 @@ def ipe_loss(
     strength: lambda.
     weighting: "subset" ranks anew within the items of positive and of other cosine, as in the paper; "list" keeps
       the weights of the whole list, as in the published code.
+    lengthen_above: mean cosine beyond which the loss is minus the target's length instead; None: never.
 
   Returns:
     Scalar.
@@ -65,7 +72,13 @@ def ipe_loss(
   for member in (positive, ~positive):
     weights = inverse_rank_weights(member if weighting == "subset" else jnp.ones_like(member))
     total += jnp.sum(jnp.where(member, weights * similarity, 0.0)) / jnp.maximum(jnp.sum(member), 1)
-  return -strength * total
+  aligning = -strength * total
+  if lengthen_above is None:
+    return aligning
+  # The root of a sum of zeros has no gradient; such a target is not aligned with anything.
+  square = jnp.sum(target * target)
+  length = jnp.sqrt(jnp.where(square > 0, square, 1.0))
+  return jnp.where(jnp.mean(similarity) > lengthen_above, -length, aligning)
 
 
 def uea_weights(
@@ -98,30 +111,37 @@ def uea_weights(
   return weights
 
 
-def uea_loss(target: jax.Array, popular: jax.Array, weights: jax.Array) -> jax.Array:
+def uea_loss(model: Model, target: jax.Array, popular: jax.Array, shared: Any, weights: jax.Array) -> jax.Array:
   """The user approximation loss of one target (Eq. 10), popular items standing in for users.
 
   Args:
+    model: scores the target for each of them.
     target: the target's row `[d]`.
     popular: rows of the mined items `[N, d]`; constants.
+    shared: the other public parameters.
     weights: weight of each mined item `[N]`.
 
   Returns:
-    - sum_k weights_k log sigmoid(popular_k . target), a scalar.
+    - sum_k weights_k log sigmoid(score of the target for popular_k), a scalar.
   """
-  return jnp.sum(weights * jax.nn.softplus(-jax.lax.stop_gradient(popular) @ target))
+
+  def logit(user: jax.Array) -> jax.Array:
+    return model.score_row(lone_vector(model, user, target, shared), target, shared)
+
+  return jnp.sum(weights * jax.nn.softplus(-jax.vmap(logit)(jax.lax.stop_gradient(popular))))
 
 
 def _pieck(
-  target_loss: Callable[[jax.Array, jax.Array], jax.Array],
+  target_loss: Callable[[Model, jax.Array, jax.Array, Any], jax.Array],
   *,
   num_popular: int,
   mining_differences: int,
   before_mined: BeforeMined,
   strategy: Strategy,
   scale: jax.Array | float,
+  upload_shared: bool = False,
 ) -> Attack:
-  """What both forms share: mining, several targets, and uploading the targets' rows alone."""
+  """What both forms share: mining, several targets, and what is uploaded."""
 
   def init(key: jax.Array, context: AttackContext) -> MiningState:
     return init_mining(
@@ -135,12 +155,15 @@ def _pieck(
       differences=mining_differences,
     )
 
-  def gradients(table: jax.Array, targets: jax.Array, popular: jax.Array) -> jax.Array:
-    rows, popular_rows = table[targets], table[popular]
-    each = jax.vmap(jax.grad(target_loss), in_axes=(0, None))
-    if strategy == "copy":
-      return jnp.broadcast_to(each(rows[:1], popular_rows), rows.shape)
-    return each(rows, popular_rows) / rows.shape[0]
+  def gradients(view: AttackView, popular: jax.Array) -> tuple[jax.Array, Any]:
+    """Gradients with respect to the targets' rows `[T, d]` and to the shared parameters."""
+    table, shared = view.public
+    rows = table[view.targets]
+    trained = rows[:1] if strategy == "copy" else rows
+    each = jax.vmap(jax.grad(target_loss, argnums=(1, 3)), in_axes=(None, 0, None, None))
+    for_rows, for_shared = each(view.model, trained, table[popular], shared)
+    for_shared = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0) / trained.shape[0], for_shared)
+    return jnp.broadcast_to(for_rows / trained.shape[0], rows.shape), for_shared
 
   def poison(
     state: MiningState, uploads: ClientUpdates, view: AttackView, key: jax.Array
@@ -149,11 +172,12 @@ def _pieck(
     table = view.public.items
     state = mine(state, table, view.round)
     popular, mined = popular_items(state, view.client)
-    rows = scale * jax.vmap(gradients, in_axes=(None, None, 0))(table, view.targets, popular)
+    rows, shared = jax.tree.map(lambda leaf: scale * leaf, jax.vmap(lambda one: gradients(view, one))(popular))
     sending = view.active
     if before_mined == "wait":
       sending &= mined
-    return item_rows(view.slot, sending, view.targets, rows, table.shape[0]), state
+    sent = item_rows(view.slot, sending, view.targets, rows, table.shape[0])
+    return with_shared(sent, view.slot, sending, shared if upload_shared else (), view.num_clients), state
 
   return Attack(poison, init)
 
@@ -173,6 +197,7 @@ def pieck_ipe(
   mining_differences: int = 2,
   before_mined: BeforeMined = "wait",
   strategy: Strategy = "together",
+  lengthen_above: float | None = None,
   scale: float = 1.0,
 ) -> Attack:
   """PIECK-IPE: pulls the targets towards the mined popular items by weighted cosine similarity.
@@ -188,6 +213,8 @@ def pieck_ipe(
       items until then, as in the published code.
     strategy: with several targets, "together" averages the loss over them, "copy" trains the first and uploads its
       gradient for all (supplement C).
+    lengthen_above: mean cosine to the mined items beyond which the target's length is pushed up instead of its
+      direction, as in the published code for NCF (0.95); none: never, as in the paper.
     scale: factor on the upload; 1 is the paper's.
 
   Returns:
@@ -201,9 +228,12 @@ def pieck_ipe(
   """
   _check_common("pieck_ipe", num_popular, mining_differences)
   check((strength > 0) & (strength <= 1), f"pieck_ipe.strength must lie in (0, 1], got {strength}")
+  check(lengthen_above is None or (lengthen_above >= -1) & (lengthen_above <= 1),
+        f"pieck_ipe.lengthen_above must lie in [-1, 1] or be none, got {lengthen_above}")
 
-  def target_loss(target: jax.Array, popular: jax.Array) -> jax.Array:
-    return ipe_loss(target, popular, strength=strength, weighting=weighting)
+  def target_loss(model: Model, target: jax.Array, popular: jax.Array, shared: Any) -> jax.Array:
+    del model, shared
+    return ipe_loss(target, popular, strength=strength, weighting=weighting, lengthen_above=lengthen_above)
 
   return _pieck(target_loss, num_popular=num_popular, mining_differences=mining_differences,
                 before_mined=before_mined, strategy=strategy, scale=scale)
@@ -221,6 +251,7 @@ def pieck_uea(
   before_mined: BeforeMined = "wait",
   strategy: Strategy = "together",
   scale: float = 1.0,
+  upload_shared: bool = True,
 ) -> Attack:
   """PIECK-UEA: trains the targets to be liked by the mined popular items, taken for users.
 
@@ -237,6 +268,8 @@ def pieck_uea(
     strategy: with several targets, "together" averages the loss over them, "copy" trains the first and uploads its
       gradient for all (supplement C).
     scale: factor on the upload; 1 is the paper's.
+    upload_shared: whether the gradient with respect to the shared parameters is uploaded too, as in the published
+      code; Algorithm 3 uploads the targets' rows alone. Without effect on models that have none.
 
   Returns:
     A model-poisoning attack without knowledge; one row per target and client.
@@ -252,8 +285,8 @@ def pieck_uea(
   check(repeats > 0, f"pieck_uea.repeats must be positive, got {repeats}")
   weights = uea_weights(num_popular, reading=reading, num_batches=num_batches, repeats=repeats)
 
-  def target_loss(target: jax.Array, popular: jax.Array) -> jax.Array:
-    return uea_loss(target, popular, jnp.asarray(weights))
+  def target_loss(model: Model, target: jax.Array, popular: jax.Array, shared: Any) -> jax.Array:
+    return uea_loss(model, target, popular, shared, jnp.asarray(weights))
 
   return _pieck(target_loss, num_popular=num_popular, mining_differences=mining_differences,
-                before_mined=before_mined, strategy=strategy, scale=scale)
+                before_mined=before_mined, strategy=strategy, scale=scale, upload_shared=upload_shared)

@@ -160,6 +160,7 @@ class Dataset:
     num_items: number of items M.
     train: training items per user, in the order the split documents.
     test: held-out items per user: none, one or several.
+    validation: items per user that are neither trained on nor ranked; None if there are none.
 
   Raises:
     DataError: if there are not N lists, an item is out of range, or no user has a training item.
@@ -170,16 +171,19 @@ class Dataset:
   num_items: int
   train: ItemLists
   test: ItemLists
+  validation: ItemLists | None = None
 
   def __post_init__(self) -> None:
-    for part, lists in (("train", self.train), ("test", self.test)):
-      if lists.num_users != self.num_users:
+    for part, lists in (("train", self.train), ("test", self.test), ("validation", self.validation)):
+      if lists is not None and lists.num_users != self.num_users:
         raise DataError(
           f"{self.name}: {lists.num_users} {part} lists, expected one for each of "
           f"{self.num_users} users"
         )
     _check_range(self.name, "training item", self.train.items, self.num_items, self.train)
     _check_range(self.name, "held-out item", self.test.items, self.num_items, self.test)
+    if self.validation is not None:
+      _check_range(self.name, "validation item", self.validation.items, self.num_items, self.validation)
     if len(self.train.items) == 0:
       raise DataError(f"{self.name}: no training items, expected at least one")
 

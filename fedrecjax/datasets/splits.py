@@ -9,7 +9,7 @@ from fedrecjax.datasets.errors import DataError
 from fedrecjax.datasets.interactions import Dataset, Interactions, ItemLists
 
 SplitMethod = Literal[
-  "default", "given", "last", "last_by_time", "last_by_order", "random", "ratio"
+  "default", "given", "last", "last_by_time", "last_by_order", "last_two", "random", "ratio"
 ]
 Repeats = Literal["keep", "drop"]
 TooFew = Literal["error", "train_only", "drop"]
@@ -17,8 +17,6 @@ TooFew = Literal["error", "train_only", "drop"]
 SPLIT_METHODS: tuple[SplitMethod, ...] = get_args(SplitMethod)
 REPEATS: tuple[Repeats, ...] = get_args(Repeats)
 TOO_FEW: tuple[TooFew, ...] = get_args(TooFew)
-
-_WANTED = {"given": "a training row", "ratio": "at least 1 row"}
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.integer]
@@ -45,6 +43,8 @@ def split(
       "last_by_time": each user's latest row; of several latest ones the last in the file.
       "last_by_order": each user's last row in the file.
       "last": "last_by_time" where time is known, else "last_by_order".
+      "last_two": as "last", and each user's row before that one is set aside for validation: it is
+      neither trained on nor ranked. Users need three rows.
       "random": one row of each user, uniformly.
       "ratio": a share `test_ratio` of each user's rows, uniformly, rounded to the nearest (half
         up), but at least one row stays in training.
@@ -53,8 +53,8 @@ def split(
       training item too. "drop" keeps each pair's first row before splitting: first in the file, and
       for "given" training rows count as first, so a held-out pair that is also a training pair is
       not held out.
-    too_few: what to do with users who have fewer than 2 rows ("ratio": none; "given": no training
-      row): "error"; "train_only" keeps them, with no held-out item ("given": with those the
+    too_few: what to do with users who have fewer than 2 rows ("last_two": 3; "ratio": none;
+      "given": no training row): "error"; "train_only" keeps them, with no held-out item ("given": with those the
       source marks); "drop" removes them and renumbers the other users in order. Item ids never
       change.
     seed: seed of the random methods.
@@ -86,12 +86,15 @@ def split(
   users = interactions.users[order]
   lengths = np.bincount(users, minlength=interactions.num_users)
   held_out = _held_out(chosen, interactions, order, lengths, seed=seed, test_ratio=test_ratio)
-  short = _short_users(chosen, lengths, np.bincount(users[~held_out], minlength=len(lengths)))
+  least = 3 if method == "last_two" else 1 if method == "ratio" else 2
+  training = np.bincount(users[~held_out], minlength=len(lengths))
+  short = training < 1 if chosen == "given" else lengths < least
   if short.any() and too_few == "error":
     user = int(np.argmax(short))
     raise DataError(
       f"{name}: {short.sum()} of {len(short)} users have too few rows for split '{chosen}', first "
-      f"user {user} with {lengths[user]}; expected {_WANTED.get(chosen, 'at least 2 rows')} "
+      f"user {user} with {lengths[user]}; expected "
+      f"{'a training row' if chosen == 'given' else f'at least {least} row' + 's' * (least > 1)} "
       "(too_few=train_only or drop lets them pass)"
     )
   num_users = interactions.num_users
@@ -105,20 +108,26 @@ def split(
     users = (np.cumsum(stay) - 1)[users[stay[users]]]
     num_users = int(stay.sum())
   items = interactions.items[order]
+  aside = _last_but_one(users, held_out) if method == "last_two" else np.zeros_like(held_out)
+  parts = [
+    ItemLists.from_pairs(users[part], items[part], num_users=num_users)
+    for part in (~held_out & ~aside, held_out, aside)
+  ]
   return Dataset(
     name=name,
     num_users=num_users,
     num_items=interactions.num_items,
-    train=ItemLists.from_pairs(users[~held_out], items[~held_out], num_users=num_users),
-    test=ItemLists.from_pairs(users[held_out], items[held_out], num_users=num_users),
+    train=parts[0],
+    test=parts[1],
+    validation=parts[2] if method == "last_two" else None,
   )
 
 
-def _short_users(method: SplitMethod, lengths: IntArray, training: IntArray) -> BoolArray:
-  """True for users with too few rows, given their rows and training rows, `[N]` each."""
-  if method == "given":
-    return training < 1
-  return lengths < (1 if method == "ratio" else 2)
+def _last_but_one(users: IntArray, held_out: BoolArray) -> BoolArray:
+  """True for the row before each held-out one, of the same user."""
+  aside = np.zeros_like(held_out)
+  aside[:-1] = held_out[1:] & (users[1:] == users[:-1])
+  return aside
 
 
 def _check_choice(what: str, value: str, known: tuple[str, ...]) -> None:
@@ -129,7 +138,7 @@ def _check_choice(what: str, value: str, known: tuple[str, ...]) -> None:
 def _resolve(method: SplitMethod, interactions: Interactions) -> SplitMethod:
   if method == "default":
     method = "last" if interactions.test is None else "given"
-  if method == "last":
+  if method in ("last", "last_two"):
     return "last_by_order" if interactions.time is None else "last_by_time"
   return method
 

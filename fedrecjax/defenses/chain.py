@@ -53,6 +53,7 @@ def chain(*parts: Defense) -> Defense:
   )
   return _chain(stages=stages)._replace(
     unique_rows=any(part.unique_rows for part in parts),
+    adds_shared=all(part.adds_shared for part in parts),
     requires=frozenset().union(*(part.requires for part in parts)),
   )
 

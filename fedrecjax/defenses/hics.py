@@ -116,6 +116,7 @@ def hics(
 
   Returns:
     A defence with a filter (the clients' level, so that shortened rows count as flagged) and an aggregation rule.
+    Gradients of shared parameters are added up as they are.
 
   Raises:
     ValueError: if `row_norm` or `bound_scale` is not positive, `quantile` is not in [0, 1] or `kept_share` not in
@@ -145,6 +146,7 @@ def hics(
     memory = state.memory + clip_rows(total, bound)
     applied = largest_positive(in_coarse_order(row_norms(memory)), kept_share)
     item = jnp.where(applied, jnp.arange(view.num_items), view.num_items)
-    return Update(ItemRows(item, memory)), HicsState(jnp.where(applied[:, None], 0.0, memory))
+    shared = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), uploads.shared)
+    return Update(ItemRows(item, memory), shared), HicsState(jnp.where(applied[:, None], 0.0, memory))
 
-  return Defense(filter=clip, aggregate=aggregate, init=init)
+  return Defense(filter=clip, aggregate=aggregate, init=init, adds_shared=True)

@@ -34,14 +34,15 @@ def none(*, scale: Scale = "sum", scope: Scope = "item", weights: Weights = "equ
     A defence with an aggregation rule only. Gradients of shared parameters are aggregated in the same way over the
     clients that sent them.
   """
+  plain = scale == "sum" and weights == "equal"
 
   def aggregate(state: State, uploads: ClientUpdates, view: DefenseView) -> tuple[Update, State]:
     claimed = view.samples if weights == "samples" else view.present.astype(jnp.float32)
     row = uploads.row
-    if scale == "mean" or weights == "samples":
+    if not plain:
       row = row * _factors(uploads, claimed, view, scale, scope)[:, None]
     sent = uploads.sent
-    if sent is not None:
+    if sent is not None and not plain:
       taking_part = sent if scope == "item" else view.present
       total = jnp.sum(jnp.where(taking_part, claimed, 0.0))
       count = jnp.sum(taking_part)
@@ -49,7 +50,7 @@ def none(*, scale: Scale = "sum", scope: Scope = "item", weights: Weights = "equ
     shared = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), uploads.shared)
     return Update(ItemRows(uploads.item, row), shared), state
 
-  return Defense(aggregate=aggregate, unique_rows=scale == "mean" or weights == "samples")
+  return Defense(aggregate=aggregate, unique_rows=not plain, adds_shared=plain)
 
 
 _LEAST = 1e-30

@@ -169,4 +169,4 @@ def pieck_reg(
     )
     return term, state
 
-  return Defense(client_term=client_term, init=init)
+  return Defense(client_term=client_term, init=init, adds_shared=True)

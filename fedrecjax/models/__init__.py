@@ -1,6 +1,10 @@
 """Base recommenders."""
 
+from fedrecjax.models.fedgnn import fedgnn
+from fedrecjax.models.lightgcn import lightgcn
 from fedrecjax.models.mf import mf
+from fedrecjax.models.ncf import ncf
 from fedrecjax.models.registry import MODELS
+from fedrecjax.models.sasrec import sasrec
 
-__all__ = ["MODELS", "mf"]
+__all__ = ["MODELS", "fedgnn", "lightgcn", "mf", "ncf", "sasrec"]

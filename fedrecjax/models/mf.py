@@ -22,7 +22,7 @@ def mf(*, dim: int = 32, init_std: float = 0.01) -> Model:
     init_std: standard deviation of the normal initialisation of users and items.
 
   Returns:
-    A model whose logit is `private . item`.
+    A model whose logit is `user . item`.
 
   Raises:
     ValueError: if `dim` or `init_std` is not positive.
@@ -40,12 +40,11 @@ def mf(*, dim: int = 32, init_std: float = 0.01) -> Model:
   def init_private(key: jax.Array) -> jax.Array:
     return init_std * jax.random.normal(key, (dim,))
 
-  def score_row(private: jax.Array, row: jax.Array, shared: Any) -> jax.Array:
+  def score_row(user: jax.Array, row: jax.Array, shared: Any) -> jax.Array:
     del shared
-    return jnp.dot(private, row)
+    return jnp.dot(user, row)
 
-  def score(public: Public, private: jax.Array, history: Any, items: jax.Array | None) -> jax.Array:
-    del history
-    return (public.items if items is None else public.items[items]) @ private
+  def score(public: Public, user: jax.Array, items: jax.Array | None) -> jax.Array:
+    return (public.items if items is None else public.items[items]) @ user
 
   return Model(init_public, init_private, score, score_row)

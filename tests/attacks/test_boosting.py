@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fedrecjax.attacks import explicit_boosting
+from fedrecjax.models import mf
 from fedrecjax.types import AttackContext, AttackView, Public
 from tests.oracles import shilling
 
@@ -33,6 +34,8 @@ def test_uploads_and_free_vectors(targets):
       jnp.array(targets),
       jnp.float32(0.3),
       None,
+      mf(dim=D),
+      20,
     )
     uploads, state = poison(attack.poison, state, None, view, jax.random.key(0))
     used = np.asarray(uploads.item) < M

@@ -9,6 +9,7 @@ import pytest
 
 from fedrecjax.attacks import pieck_ipe, pieck_uea
 from fedrecjax.attacks.pieck import inverse_rank_weights, ipe_loss, uea_loss, uea_weights
+from fedrecjax.models import mf
 from fedrecjax.similarity import cosine
 from fedrecjax.types import AttackContext, AttackView, Public
 from tests.oracles import pieck
@@ -46,7 +47,11 @@ def test_ipe_loss_and_gradient(weighting):
 @pytest.mark.parametrize(("num_batches", "repeats"), [(5, 3), (2, 1), (7, 2), (1, 4)])
 def test_uea_loss_and_gradient(reading, num_batches, repeats):
   weights = uea_weights(7, reading=READINGS[reading], num_batches=num_batches, repeats=repeats)
-  value = jax.jit(jax.value_and_grad(uea_loss))
+  value = jax.jit(
+    jax.value_and_grad(
+      lambda target, popular, weights: uea_loss(mf(dim=D), target, popular, (), weights)
+    )
+  )
   for seed in range(5):
     target, popular = vectors(seed)
     loss, gradient = value(target, popular, jnp.asarray(weights))
@@ -85,7 +90,7 @@ def test_popular_vectors_are_constants():
   target, popular = vectors(0)
   for gradient in (
     jax.grad(ipe_loss, argnums=1)(target, popular, strength=1.0, weighting="subset"),
-    jax.grad(uea_loss, argnums=1)(target, popular, jnp.ones(7)),
+    jax.grad(uea_loss, argnums=2)(mf(dim=D), target, popular, (), jnp.ones(7)),
   ):
     assert (np.asarray(gradient) == 0).all()
 
@@ -125,6 +130,8 @@ def view_of(table, number, client, targets):
     targets=jnp.asarray(targets),
     learning_rate=jnp.float32(1.0),
     benign=None,
+    model=mf(dim=table.shape[1]),
+    num_clients=20,
   )
 
 
@@ -218,3 +225,25 @@ def test_impossible_numbers_are_named(constructor, options, message):
 def test_fewer_items_than_popular_ones_wanted():
   with pytest.raises(ValueError, match=r"num_popular=13 items asked for, 12 to choose from"):
     pieck_uea(num_popular=13).init(jax.random.key(0), context_of(ROUNDS))
+
+
+def test_an_aligned_target_is_lengthened():
+  popular = np.array([[1.0, 0.0], [1.0, 0.1]], np.float32)
+  options = {"strength": 0.9, "weighting": "subset"}
+  for target, threshold in (([3.0, 0.1], 0.95), ([3.0, 0.1], 0.9999), ([0.0, 2.0], 0.95)):
+    found = jax.jit(jax.grad(lambda row, threshold=threshold: ipe_loss(
+      row, popular, lengthen_above=threshold, **options)))(jnp.array(target))
+    cosines = popular @ np.array(target) / np.linalg.norm(popular, axis=1) / np.linalg.norm(target)
+    if cosines.mean() > threshold:
+      expected = -np.array(target) / np.linalg.norm(target)
+    else:
+      expected = jax.grad(lambda row: ipe_loss(row, popular, **options))(jnp.array(target))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+  zero = jax.grad(lambda row: ipe_loss(row, popular, lengthen_above=-1.0, **options))(jnp.zeros(2))
+  assert np.isfinite(zero).all()
+
+
+@pytest.mark.parametrize("threshold", [-1.1, 1.1])
+def test_a_mean_cosine_that_cannot_be_is_refused(threshold):
+  with pytest.raises(ValueError, match=r"pieck_ipe.lengthen_above must lie in \[-1, 1\] or be none"):
+    pieck_ipe(lengthen_above=threshold)

@@ -193,7 +193,8 @@ def test_every_row_goes_to_one_side(method, repeats):
   dataset = split(rows, method=method, repeats=repeats, too_few="train_only")
   pairs = [
     (int(user), int(item))
-    for lists in (dataset.train, dataset.test)
+    for lists in (dataset.train, dataset.test, dataset.validation)
+    if lists is not None
     for user, item in zip(lists.users, lists.items, strict=True)
   ]
   expected = list(zip(rows.users.tolist(), rows.items.tolist(), strict=True))

@@ -15,9 +15,9 @@ def test_the_score_is_the_dot_product():
   model, public = mf(dim=4), Public(jnp.asarray(items, jnp.float32), ())
   expected = items @ user
   private = jnp.asarray(user, jnp.float32)
-  np.testing.assert_allclose(model.score(public, private, None, None), expected, atol=1e-5)
+  np.testing.assert_allclose(model.score(public, private, None), expected, atol=1e-5)
   np.testing.assert_allclose(
-    model.score(public, private, None, jnp.array([5, 0, 5])), expected[[5, 0, 5]], atol=1e-5
+    model.score(public, private, jnp.array([5, 0, 5])), expected[[5, 0, 5]], atol=1e-5
   )
   np.testing.assert_allclose(model.score_row(private, public.items[3], ()), expected[3], atol=1e-5)
 

@@ -127,3 +127,33 @@ def held_out_metrics(
     competitors = [float(scores[negative]) for negative in negatives]
     ranks = _possible_ranks(float(scores[held_out]), competitors)
   return expected_hit(ranks, k), expected_gain(ranks, k)
+
+
+def held_out_list_metrics(
+  scores: np.ndarray, masked: Sequence[int], held_out: Sequence[int], k: int
+) -> tuple[float, float]:
+  """Recall@K and NDCG@K of a user with any number of held-out items (A-hum's notes, "Evaluation").
+
+  Args:
+    scores: [M].
+    masked: items that are not ranked; a held-out item among them gains nothing.
+    held_out: different test items.
+    k: length of the recommended list.
+
+  Returns:
+    Expected share of the held-out items within the top K, and their expected discounted gain over
+    that of the list which has all of them first; NaN twice without a held-out item.
+  """
+  if not held_out:
+    return math.nan, math.nan
+  hits = 0.0
+  gains = 0.0
+  for item in held_out:
+    hit, gain = held_out_metrics(scores, masked, item, k)
+    hits += hit
+    gains += gain
+  ideal = 0.0
+  for rank in range(1, len(held_out) + 1):
+    if rank <= k:
+      ideal += 1.0 / math.log2(1 + rank)
+  return hits / len(held_out), gains / ideal

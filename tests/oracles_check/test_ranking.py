@@ -114,3 +114,21 @@ def test_expectations_are_means_over_all_orders(seed, k):
   assert ranking.exposure(scores, train_items, targets, k) == pytest.approx(np.mean(exposures))
   expected = np.mean(gains) / ideal
   assert ranking.target_ndcg(scores, train_items, targets, k) == pytest.approx(expected)
+
+
+def test_several_held_out_items_are_divided_by_the_best_list():
+  # Scores 5 4 3 2: items 0 and 2 stand at ranks 1 and 3.
+  scores = np.array([5.0, 4.0, 3.0, 2.0])
+  recall, ndcg = ranking.held_out_list_metrics(scores, [], [0, 2], 2)
+  assert recall == pytest.approx(0.5)
+  # Gain 1 of at most 1 + 1 / log2(3).
+  assert ndcg == pytest.approx(1 / (1 + 1 / math.log2(3)))
+  assert ranking.held_out_list_metrics(scores, [], [0, 2], 1) == pytest.approx((0.5, 1.0))
+  assert ranking.held_out_list_metrics(scores, [1], [0, 2], 2) == pytest.approx((1.0, 1.0))
+  assert ranking.held_out_list_metrics(scores, [0], [0, 1], 4) == pytest.approx(
+    (0.5, 1 / (1 + 1 / math.log2(3)))
+  )
+
+
+def test_without_a_held_out_item_nothing_is_measured():
+  assert all(math.isnan(one) for one in ranking.held_out_list_metrics(np.zeros(3), [], [], 2))
