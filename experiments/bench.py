@@ -47,6 +47,11 @@ _CLUSTER_UNION = {
   "none.scope": "client",
   "none.weights": "samples",
 }
+_NCF = {**_ML_100K, "model": "ncf", "train.learning_rate": 0.005}
+_SASREC = {
+  **{name: value for name, value in _CLUSTER_UNION.items() if name != "mf.dim"}, "model": "sasrec",
+  "train.learning_rate": 0.001,
+}
 CASES: dict[str, dict[str, Any]] = {
   "synthetic": {"dataset": "synthetic"},
   "ml-100k": _ML_100K,
@@ -59,6 +64,12 @@ CASES: dict[str, dict[str, Any]] = {
   "ml-1m": {"dataset": "ml-1m"},
   "ml-1m 50 clients": _CLUSTER_UNION,
   "ml-1m 50 clients union": {**_CLUSTER_UNION, "defense": "union+none"},
+  "ml-100k ncf": _NCF,
+  "ml-100k ncf pieck_uea": {**_NCF, "attack": "pieck_uea"},
+  "ml-100k ncf pieck_uea median": {**_NCF, "attack": "pieck_uea", "defense": "median"},
+  "ml-100k lightgcn": {**_ML_100K, "model": "lightgcn", "train.learning_rate": 0.01},
+  "ml-100k fedgnn": {**_ML_100K, "model": "fedgnn", "train.loss": "bpr", "train.learning_rate": 0.01},
+  "ml-1m 50 clients sasrec": _SASREC,
   "gowalla": {"dataset": "gowalla"},
   **{
     f"gowalla {defense}": {"dataset": "gowalla", "defense": defense}

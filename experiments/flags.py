@@ -14,7 +14,7 @@ from experiments.command_line import read_flags
 from experiments.errors import UsageError
 from experiments.grid import AXES, Shard, parse_shard, shown
 from experiments.recipes import RECIPES
-from fedrecjax.config import REGISTRIES, field_help, owners
+from fedrecjax.config import PRESET_FIELD, PRESETS, REGISTRIES, field_help, owners
 from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS
 from fedrecjax.fields import expected
 
@@ -37,6 +37,7 @@ class Options:
     resume: whether finished cells are skipped.
     list_only: whether to list the cells instead of running them.
     compilation_cache_dir: where compiled programs are kept between processes; None: nowhere.
+    debug: whether to train client by client without compilation.
   """
 
   settings: dict[str, str]
@@ -50,6 +51,7 @@ class Options:
   resume: bool
   list_only: bool
   compilation_cache_dir: pathlib.Path | None
+  debug: bool
 
 
 def parse_command_line(argv: Sequence[str]) -> Options:
@@ -115,6 +117,8 @@ def define_flags(values: flags.FlagValues) -> flags.FlagValues:
   )
   switch("resume", True, "skip cells that are finished in --out_dir.")
   switch("list", False, "print the cells and stop.")
+  switch("debug", False, "train client by client without compilation, in seconds per round; what fails or is not a"
+         " finite number is then named with its round, client and stage.")
   text(
     "compilation_cache_dir",
     "folder where JAX keeps compiled programs for later processes on the same kind of machine; default: none are kept.",
@@ -143,7 +147,17 @@ def define_flags(values: flags.FlagValues) -> flags.FlagValues:
         f"{described}. {expected(annotations[field.name])}; default {_default(field.default)}.",
         owner,
       )
+  text(
+    PRESET_FIELD,
+    "evaluation protocol of a paper, which other flags override: "
+    + "; ".join(f"{name} ({_fields(preset)})" for name, preset in PRESETS.items()) + ".",
+    "eval",
+  )
   return values
+
+
+def _fields(preset: dict[str, Any]) -> str:
+  return ", ".join(f"{field}={shown(value)}" for field, value in preset.items())
 
 
 def _default(value: Any) -> str:
@@ -178,7 +192,7 @@ def _options(values: flags.FlagValues) -> Options:
   def value(name: str) -> Any:
     return values[name].value
 
-  settings = {name: value(name) for name in (*AXES, *fields) if value(name) is not None}
+  settings = {name: value(name) for name in (*AXES, *fields, PRESET_FIELD) if value(name) is not None}
   recipes = _recipes(value("recipe"), settings)
   shard = parse_shard(value("shard"))
   launcher = value("launcher")
@@ -200,6 +214,7 @@ def _options(values: flags.FlagValues) -> Options:
     resume=value("resume"),
     list_only=value("list"),
     compilation_cache_dir=_folder(value("compilation_cache_dir")),
+    debug=value("debug"),
   )
 
 

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from experiments.errors import UsageError
 from fedrecjax.config import (
+  PRESET_FIELD,
+  PROTOCOL_FIELDS,
   REGISTRIES,
   SECTIONS,
   ConfigError,
@@ -46,7 +48,8 @@ def expand(blocks: Sequence[Settings], overrides: Settings) -> list[Cell]:
 
   Args:
     blocks: each a product of axes; axes and fields left out have their defaults.
-    overrides: settings that replace those of every block. Each must concern at least one cell.
+    overrides: settings that replace those of every block, "eval.preset" the whole evaluation protocol. Each must
+      concern at least one cell.
 
   Returns:
     Different cells; of those that come out the same only the first is kept.
@@ -62,6 +65,9 @@ def expand(blocks: Sequence[Settings], overrides: Settings) -> list[Cell]:
   cells: dict[str, Cell] = {}
   applied: set[str] = set()
   for block in blocks:
+    if PRESET_FIELD in overrides:
+      # Else what a block says of the protocol would override the preset.
+      block = {name: text for name, text in block.items() if name not in PROTOCOL_FIELDS}
     merged = {**block, **overrides}
     fields = {name: field_values(name, text) for name, text in merged.items() if name not in AXES}
     axes = [axis_values(name, merged[name]) if name in merged else [None] for name in AXES]
@@ -130,6 +136,8 @@ def field_values(name: str, text: str) -> list[Any]:
   >>> field_values("train.learning_rate", "0.5,1"), field_values("eval.ks", "5+10")
   ([0.5, 1.0], [(5, 10)])
   """
+  if name == PRESET_FIELD:
+    return [part.strip() for part in text.split(",")]
   owner, _, field = name.partition(".")
   annotations = typing.get_type_hints(owners().get(owner, object))
   if field not in annotations:

@@ -68,7 +68,10 @@ def check_fit(cells: Sequence[Cell], datasets: dict[DataKey, Dataset]) -> None:
       continue
     checked.add((key, config.attacker, config.eval))
     population = make_population(datasets[key], config.attacker, config.seed)
-    evaluation_data(datasets[key], config.eval, population.targets, population.users)
+    evaluation_data(
+      datasets[key], config.eval, population.targets, population.users,
+      evaluated=population.evaluated(config.eval.left_out),
+    )
 
 
 def run_cells(
@@ -79,6 +82,7 @@ def run_cells(
   name: Callable[[Cell], str],
   progress: SweepProgress,
   version: str,
+  debug: bool = False,
 ) -> dict[str, str]:
   """Runs cells and writes their folders.
 
@@ -89,6 +93,7 @@ def run_cells(
     name: names a cell.
     progress: is told how far things are.
     version: of the package.
+    debug: whether to train client by client, see :mod:`fedrecjax.debugging`.
 
   Returns:
     Why cells failed, a line each, by hash; the same is in `out_dir/failures`.
@@ -99,7 +104,7 @@ def run_cells(
     progress.start(name(cell), config.train.epochs)
     started = time.perf_counter()
     try:
-      result = simulate_config(config, datasets[config.dataset, config.data], progress.advance)
+      result = simulate_config(config, datasets[config.dataset, config.data], progress.advance, debug=debug)
       write_cell(out_dir, cell, result, version)
     except Exception as error:
       failures[cell.hash] = reason_of(error)

@@ -133,6 +133,7 @@ def run_here(options: Options, cells: Sequence[Cell]) -> dict[str, str]:
       name=lambda cell: cell_name(cell, varying),
       progress=progress,
       version=__version__,
+      debug=options.debug,
     )
 
 

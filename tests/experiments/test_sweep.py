@@ -61,7 +61,7 @@ def test_a_second_run_computes_nothing(sweep, command, monkeypatch, capsys):
   assert sweep(*GRID) == 0
   before = pl.read_parquet(command.folder / "results.parquet")
   first = capsys.readouterr().out
-  monkeypatch.setattr(run, "simulate_config", lambda *_: pytest.fail("computed again"))
+  monkeypatch.setattr(run, "simulate_config", lambda *_, **__: pytest.fail("computed again"))
   assert sweep(*GRID) == 0
   assert_frame_equal(before, pl.read_parquet(command.folder / "results.parquet"))
   again = capsys.readouterr()
@@ -88,7 +88,12 @@ def test_computing_anew_gives_the_same(sweep, command, monkeypatch):
   before = results(command.folder)
   computed = []
   simulate = run.simulate_config
-  monkeypatch.setattr(run, "simulate_config", lambda *arguments: computed.append(1) or simulate(*arguments))
+
+  def counting(*arguments, **options):
+    computed.append(1)
+    return simulate(*arguments, **options)
+
+  monkeypatch.setattr(run, "simulate_config", counting)
   assert sweep("--resume=false", *GRID) == 0
   assert len(computed) == 4
   assert_frame_equal(results(command.folder), before)
@@ -106,10 +111,10 @@ def test_shards_together_are_the_sweep(sweep, command, tmp_path):
 def test_a_failing_cell_does_not_stop_the_others(sweep, command, monkeypatch, capsys):
   simulate = run.simulate_config
 
-  def failing(config, *rest):
+  def failing(config, *rest, **options):
     if config.attack.name == "random" and config.seed == 0:
       raise DivergedError("training diverged: train_loss is nan at epoch 1")
-    return simulate(config, *rest)
+    return simulate(config, *rest, **options)
 
   monkeypatch.setattr(run, "simulate_config", failing)
   assert sweep(*GRID) == 1
@@ -126,7 +131,7 @@ def test_a_failing_cell_does_not_stop_the_others(sweep, command, monkeypatch, ca
 
 def test_a_failure_while_computing_anew_counts(sweep, command, monkeypatch):
   assert sweep("--seed=0") == 0
-  monkeypatch.setattr(run, "simulate_config", lambda *_: 1 / 0)
+  monkeypatch.setattr(run, "simulate_config", lambda *_, **__: 1 / 0)
   assert sweep("--seed=0", "--resume=false") == 1
   assert results(command.folder).height == 1
 

@@ -1,0 +1,186 @@
+"""The command `python -m experiments.compatibility`: which models, attacks and defences run together.
+
+Every combination in the registries is trained for two rounds on a small random set, and what the project refuses is
+listed with its reason. A combination that fails otherwise is a bug.
+"""
+
+from __future__ import annotations
+
+import itertools
+import pathlib
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from absl import flags
+
+from experiments.command_line import HelpAsked, read_flags
+from experiments.errors import UsageError
+from experiments.paths import new_file
+from fedrecjax.attacks import ATTACKS
+from fedrecjax.config import AttackerConfig, ConfigError, EvalConfig, TrainConfig
+from fedrecjax.datasets import Dataset, ItemLists
+from fedrecjax.defenses import DEFENSES
+from fedrecjax.models import MODELS
+from fedrecjax.planning import plan, round_inputs
+from fedrecjax.simulation import jitted_rounds
+
+DONE, FAILED, BAD_INPUT = 0, 1, 2
+USERS, ITEMS, ROUNDS = 12, 20, 2
+# Hyperparameters small enough for the small set; the defaults are those of real sets.
+SMALL: dict[str, dict[str, Any]] = {
+  "mf": {"dim": 4},
+  "ncf": {"dim": 4, "hidden": (4,)},
+  "lightgcn": {"dim": 4, "hidden": (4,)},
+  "fedgnn": {"dim": 4, "num_neighbors": 2, "neighbors_from": 0},
+  "sasrec": {"dim": 4, "length": 5, "blocks": 1},
+  "random": {"max_rows": 12},
+  "bandwagon": {"max_rows": 12, "popular_share": 0.4},
+  "popular": {"max_rows": 12},
+  "pieck_ipe": {"num_popular": 5, "mining_differences": 1, "before_mined": "arbitrary"},
+  "pieck_uea": {"num_popular": 5, "mining_differences": 1, "before_mined": "arbitrary"},
+  "trimmed_mean": {"f": 0.25},
+  "krum": {"f": 0.25},
+  "multi_krum": {"f": 0.15},
+  "bulyan": {"f": 0.15},
+  "pieck_reg": {"num_popular": 5, "mining_differences": 1, "before_mined": "arbitrary"},
+  "union": {"num_sampled": 6, "num_contrastive": 2, "num_references": 3},
+}
+
+
+class Triple(NamedTuple):
+  """A combination by the names in the registries."""
+
+  model: str
+  attack: str
+  defense: str
+
+
+def every_triple() -> list[Triple]:
+  """All combinations of registered methods."""
+  return [Triple(*names) for names in itertools.product(MODELS.names(), ATTACKS.names(), DEFENSES.names())]
+
+
+def small_set() -> Dataset:
+  """Twenty items, and twelve users with three to nine of them."""
+  random = np.random.default_rng(0)
+  lists = [random.choice(ITEMS, size, replace=False) for size in random.integers(4, 11, USERS)]
+  train, test = ([one[:-1] for one in lists], [one[-1:] for one in lists])
+  return Dataset("small", USERS, ITEMS, ItemLists.from_lists(train), ItemLists.from_lists(test))
+
+
+def try_out(triple: Triple) -> str | None:
+  """Trains a combination for two rounds.
+
+  Args:
+    triple: which.
+
+  Returns:
+    None if it ran, or the reason why it is refused.
+
+  Raises:
+    RuntimeError: if a number is not finite, or nothing has moved.
+  """
+  try:
+    run = plan(
+      small_set(),
+      model=MODELS[triple.model].constructor(**SMALL.get(triple.model, {})),
+      attack=ATTACKS[triple.attack].constructor(**SMALL.get(triple.attack, {})),
+      defense=DEFENSES[triple.defense].constructor(**SMALL.get(triple.defense, {})),
+      train=TrainConfig(epochs=1, clients_per_round=8, learning_rate=0.1),
+      attacker=AttackerConfig(malicious_ratio=0.25),
+      evaluation=EvalConfig(ks=(2,)),
+      seed=0,
+    )
+  except ConfigError as error:
+    return str(error)
+  before = jax.tree.map(np.asarray, run.state.server.public)
+  state, (loss, _) = jitted_rounds(run.structure, run.constants, run.state, round_inputs(run.rounds, slice(0, ROUNDS)))
+  numbers = jax.tree.leaves((state.server.public, state.private, loss))
+  if not all(np.isfinite(one).all() for one in numbers):
+    raise RuntimeError(f"{'/'.join(triple)}: a number is not finite after {ROUNDS} rounds")
+  if all(np.array_equal(*pair) for pair in zip(*map(jax.tree.leaves, (before, state.server.public)), strict=True)):
+    raise RuntimeError(f"{'/'.join(triple)}: nothing has moved after {ROUNDS} rounds")
+  return None
+
+
+def document(refused: Iterable[tuple[Triple, str]], tried: int) -> str:
+  """The page that lists what runs together.
+
+  Args:
+    refused: combinations with the reason.
+    tried: number of combinations tried.
+  """
+  reasons: dict[tuple[str, str], dict[str, set[str]]] = {}
+  count = 0
+  for triple, reason in refused:
+    count += 1
+    names = reasons.setdefault((triple.model, reason), {})
+    names.setdefault(triple.defense, set()).add(triple.attack)
+  lines = [
+    "# What runs together", "",
+    f"Every model, attack and defence, {tried:,} combinations, each trained for {ROUNDS} rounds by",
+    "`python -m experiments.compatibility`, which writes this page.", "",
+    *(f"- {kind}: {_code(registry.names())}"
+      for kind, registry in (("models", MODELS), ("attacks", ATTACKS), ("defences", DEFENSES))),
+    "", f"{tried - count:,} run. {count:,} are refused:" if count else "All of them run.", "",
+  ]
+  if count:
+    lines += ["| model | defence | attacks | reason |", "| --- | --- | --- | --- |"]
+    for (model, reason), defenses in reasons.items():
+      for defense, attacks in defenses.items():
+        shown = "all" if attacks == set(ATTACKS.names()) else _code(sorted(attacks))
+        lines.append(f"| `{model}` | `{defense}` | {shown} | {reason} |")
+  return "\n".join(lines).rstrip() + "\n"
+
+
+def _code(names: Iterable[str]) -> str:
+  return " ".join(f"`{name}`" for name in names)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs the command.
+
+  Args:
+    argv: the program's name and its flags; by default those of the process.
+
+  Returns:
+    Exit status: 0 done, 1 if a combination failed, 2 for bad flags.
+  """
+  values = flags.FlagValues()
+  flags.DEFINE_string("out", "results/compatibility.md", "file of the table.", flag_values=values)
+  flags.DEFINE_bool("help", False, "show the flags.", short_name="h", flag_values=values)
+  try:
+    read_flags(values, sys.argv if argv is None else argv, {"help": lambda values: values.main_module_help()})
+    refused, failed = [], 0
+    triples = every_triple()
+    for number, triple in enumerate(triples, 1):
+      try:
+        reason = try_out(triple)
+      except Exception as error:
+        failed += 1
+        print(f"[{number}/{len(triples)}] {'/'.join(triple)} failed: {error}", file=sys.stderr)
+        continue
+      if reason is not None:
+        refused.append((triple, reason))
+      # Hundreds of programs would fill a process's memory map.
+      jax.clear_caches()
+    out = pathlib.Path(str(values["out"].value))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if not failed:
+      with new_file(out) as file:
+        file.write_text(document(refused, len(triples)))
+    print(f"{len(triples) - len(refused) - failed} run, {len(refused)} are refused, {failed} failed; {out}")
+    return FAILED if failed else DONE
+  except HelpAsked as text:
+    print(text)
+    return DONE
+  except UsageError as error:
+    print(f"compatibility: {error}", file=sys.stderr)
+    return BAD_INPUT
+
+
+if __name__ == "__main__":
+  sys.exit(main())

@@ -1,0 +1,188 @@
+"""The command `python -m experiments.popularity`: what popular items look like in the embeddings, round by round.
+
+PIECK's observations (Figure 4 and Table II): how popular the items are that move most, how many users the popular ones
+cover, and how far the vectors of the two lie apart.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from absl import flags
+from rich.console import Console
+
+from experiments.command_line import HelpAsked, read_flags
+from experiments.errors import UsageError
+from experiments.paths import new_file
+from experiments.tables import Table, print_table, write_markdown
+from fedrecjax.analysis import (
+  Snapshot,
+  covered_users,
+  delta_norms,
+  largest,
+  mining_precision,
+  pairwise_divergence,
+  popularity_ranks,
+  snapshots,
+  uniformity,
+  user_coverage,
+)
+from fedrecjax.config import ConfigError, from_flat
+from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS, DataError, Dataset, load
+from fedrecjax.defenses import none
+from fedrecjax.planning import plan
+from fedrecjax.types import Attack
+
+DONE, FAILED, BAD_INPUT = 0, 1, 2
+SETTINGS: dict[str, dict[str, Any]] = {
+  "mf": {"train.learning_rate": 1.0},
+  "ncf": {"train.learning_rate": 0.005},
+}
+_MOVING, _SIZES = 50, (1, 10, 50, 150)
+
+
+def mined_rows(dataset: Dataset, states: dict[int, Snapshot], rounds: Sequence[int]) -> list[dict[str, Any]]:
+  """Figure 4 in numbers: how popular the items are that a round moves most.
+
+  Args:
+    dataset: trained on.
+    states: after each of the rounds and the one after it.
+    rounds: to look at.
+
+  Returns:
+    One row for each round.
+  """
+  rows = []
+  for number in rounds:
+    mined = largest(delta_norms(states[number].items, states[number + 1].items), min(_MOVING, dataset.num_items))
+    ranks = popularity_ranks(dataset.popularity, mined)
+    rows.append({
+      "round": number,
+      "items": len(mined),
+      "share popular": mining_precision(dataset.popularity, mined),
+      "median rank": float(np.median(ranks)),
+      "largest rank": int(ranks.max()),
+      "uniformity": uniformity(states[number].items),
+    })
+  return rows
+
+
+def alignment_rows(dataset: Dataset, state: Snapshot) -> list[dict[str, Any]]:
+  """Table II: how the most popular items resemble the users who have one of them, by their number."""
+  rows = []
+  for size in _SIZES:
+    popular = largest(dataset.popularity, min(size, dataset.num_items))
+    users = covered_users(dataset, popular)
+    rows.append({
+      "round": state.round,
+      "items": len(popular),
+      "PKL": pairwise_divergence(state.items[popular], state.private[users]),
+      "UCR": user_coverage(dataset, popular),
+    })
+  return rows
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs the command.
+
+  Args:
+    argv: the program's name and its flags; by default those of the process.
+
+  Returns:
+    Exit status: 0 done, 1 if results could not be written, 2 for bad flags or data.
+  """
+  try:
+    flag_values = _define_flags(flags.FlagValues())
+    read_flags(flag_values, sys.argv if argv is None else argv, {"help": _help})
+    values: dict[str, Any] = flag_values.flag_values_dict()
+    rounds = _rounds(values["rounds"])
+    dataset = load(values["dataset"], data_dir=values["data_dir"])
+    name, last = values["model"], values["last_round"]
+    states = _trained(dataset, name, values["seed"], {*rounds, *(one + 1 for one in rounds), last})
+    title = f"{dataset.name}, {name}, no attack"
+    tables = [
+      _table(f"{title}: the {_MOVING} items that a round moves most", mined_rows(dataset, states, rounds)),
+      _table(f"{title}: popular items and the users who have one", alignment_rows(dataset, states[last])),
+    ]
+    _write(tables, pathlib.Path(values["out_dir"]))
+    return DONE
+  except HelpAsked as text:
+    print(text)
+    return DONE
+  except (UsageError, DataError, ConfigError) as error:
+    print(f"popularity: {error}", file=sys.stderr)
+    return BAD_INPUT
+  except OSError as error:
+    print(f"popularity: {error}", file=sys.stderr)
+    return FAILED
+
+
+def _trained(dataset: Dataset, model: str, seed: int, rounds: set[int]) -> dict[int, Snapshot]:
+  size = min(256, dataset.num_users)
+  epochs = -(-max(rounds) // -(-dataset.num_users // size))
+  config = from_flat({
+    "model": model, "seed": seed, "train.epochs": epochs, "train.clients_per_round": 256,
+    "train.duplicates": "first", **SETTINGS[model],
+  })
+  run = plan(dataset, model=config.model.build(), attack=Attack(), defense=none(), train=config.train,
+             attacker=config.attacker, evaluation=config.eval, seed=seed)
+  return {one.round: one for one in snapshots(run, rounds)}
+
+
+def _rounds(text: str) -> list[int]:
+  parts = [part.strip() for part in text.split(",")]
+  if not all(part.isdecimal() for part in parts):
+    raise UsageError(f"--rounds must be a comma list of rounds from 0, got {text!r}")
+  return sorted({int(part) for part in parts})
+
+
+def _define_flags(values: flags.FlagValues) -> flags.FlagValues:
+  def text(name: str, default: str | None, help_text: str) -> None:
+    flags.DEFINE_string(name, default, help_text, flag_values=values, module_name="popularity")
+
+  text("dataset", "synthetic", f"data set: {', '.join(DATASETS)}, or the path of a file.")
+  text("data_dir", None, f"folder of the data sets; default: the environment variable {DATA_DIR_VARIABLE}.")
+  text("rounds", "4,8,20,80", "comma list of rounds whose largest moves are looked at.")
+  text("out_dir", "results/popularity", "folder of the results.")
+  flags.DEFINE_enum("model", "mf", list(SETTINGS), "model, with PIECK's settings.", flag_values=values,
+                    module_name="popularity")
+  for name, default, help_text in (("last_round", 200, "round of the second table."), ("seed", 0, "seed of the run.")):
+    flags.DEFINE_integer(name, default, help_text, lower_bound=0, flag_values=values, module_name="popularity")
+  flags.DEFINE_bool("help", False, "show the flags.", short_name="h", flag_values=values, module_name="popularity")
+  return values
+
+
+def _help(values: flags.FlagValues) -> str:
+  lines = ["python -m experiments.popularity [flags]", ""]
+  for flag in values.flags_by_module_dict()["popularity"]:
+    default = "" if flag.default is None else f" default {flag.default}."
+    lines.append(flags.text_wrap(f"--{flag.name}: {flag.help}{default}", indent="      ", firstline_indent="  "))
+  return "\n".join(lines)
+
+
+def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+  def shown(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+  cells = tuple(tuple(shown(value) for value in row.values()) for row in rows)
+  return Table(title, tuple(rows[0]), cells, num_labels=2)
+
+
+def _write(tables: Sequence[Table], out_dir: pathlib.Path) -> None:
+  out_dir.mkdir(parents=True, exist_ok=True)
+  write_markdown(tables, out_dir / "popularity.md")
+  for name, table in zip(("moves", "alignment"), tables, strict=True):
+    with new_file(out_dir / f"{name}.csv") as file:
+      pl.DataFrame(table.rows, schema=list(table.header), orient="row").write_csv(file)
+  console = Console() if sys.stdout.isatty() else Console(width=1000)
+  for table in tables:
+    print_table(table, console)
+
+
+if __name__ == "__main__":
+  sys.exit(main())

@@ -1,0 +1,38 @@
+"""Methods of all kinds together. The whole table is `python -m experiments.compatibility`'s; here every
+model meets a client's transform, a rule that compares clients and a filter, under attacks of three kinds.
+"""
+
+import pytest
+
+from experiments import compatibility
+from experiments.compatibility import Triple
+from fedrecjax.models import MODELS
+
+CHOSEN = [
+  Triple(model, attack, defense)
+  for model in MODELS.names()
+  for attack, defense in (("a_hum", "fl_wbc"), ("pieck_uea", "krum"), ("random", "union"))
+]
+HISTORIES = "sasrec"
+
+
+@pytest.mark.parametrize("triple", CHOSEN, ids="/".join)
+def test_two_rounds_run_or_are_refused_with_a_reason(triple):
+  reason = compatibility.try_out(triple)
+  if triple.model == HISTORIES and triple.defense == "union":
+    assert "a model of histories" in reason
+  else:
+    assert reason is None
+
+
+def test_every_combination_is_tried():
+  triples = compatibility.every_triple()
+  assert len(set(triples)) == len(triples) and set(CHOSEN) <= set(triples)
+
+
+def test_the_page_lists_refusals_with_their_reasons():
+  refused = [(Triple("sasrec", "random", "union"), "because"), (Triple("mf", "none", "krum"), "so")]
+  page = compatibility.document(refused, tried=40)
+  assert "38 run. 2 are refused:" in page
+  assert "| `sasrec` | `union` | `random` | because |" in page
+  assert "All of them run." in compatibility.document([], tried=40)
