@@ -23,6 +23,7 @@ from absl import app, flags, logging
 from rich.console import Console
 from rich.table import Table
 
+from experiments.memory import keep_freed_memory
 from experiments.rivals import RULES, NumpyRun, client_by_client, vectorised
 from fedrecjax.config import from_flat
 from fedrecjax.datasets import load
@@ -238,6 +239,7 @@ def main(argv: Sequence[str]) -> int:
     print(f"bench: --{'cases' if unknown else 'repeats'} must be {expected}", file=sys.stderr)
     return 2
   if flags.FLAGS.in_process:
+    keep_freed_memory()
     print(json.dumps(measure(names[0], flags.FLAGS.data_dir, flags.FLAGS.repeats)))
     return 0
   results, status = [], 0

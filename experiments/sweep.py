@@ -12,6 +12,7 @@ from experiments.errors import UsageError
 from experiments.flags import Options, parse_command_line
 from experiments.grid import Cell, cell_name, expand, varying_fields
 from experiments.listing import listing
+from experiments.memory import keep_freed_memory
 from experiments.paths import clean, is_finished
 from experiments.recipes import RECIPES
 from experiments.tables import print_table
@@ -108,6 +109,7 @@ def run_here(options: Options, cells: Sequence[Cell]) -> dict[str, str]:
     use_compilation_cache,
   )
 
+  keep_freed_memory()
   if options.compilation_cache_dir is not None:
     use_compilation_cache(options.compilation_cache_dir)
   todo = [cell for cell in cells if not (options.resume and is_finished(options.out_dir, cell))]

@@ -155,7 +155,7 @@ def history_places(samples: Samples, history: int) -> tuple[Array, Array]:
 
 
 def user_of_samples(
-  model: Model, view: ClientView, private: Array, rows: Array, shared: Any, tiles: Tiles | None
+  model: Model, view: ClientView, private: Array, positive: Array, shared: Any, tiles: Tiles | None
 ) -> Array:
   """The user vector that each sample is scored for, `[P, r]`."""
   samples = view.samples
@@ -163,13 +163,13 @@ def user_of_samples(
     places, used = history_places(samples, model.history)
     keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(view.key, view.clients)
     vectors = sequence_vectors(
-      model, rows[:, 0][places], used, shared, per_client=tiles is not None, keys=keys
+      model, positive[places], used, shared, per_client=tiles is not None, keys=keys
     )
     before = model.history - samples.length[samples.client] + jnp.arange(samples.client.shape[0]) - samples.first
     return vectors.at[samples.client, jnp.maximum(before, 0)].get(mode="clip")
   if model.attend is not None:
     private = set_vectors(
-      model, private, rows[:, 0], samples.client, samples.valid, shared, tiles=tiles, neighbors=view.neighbors
+      model, private, positive, samples.client, samples.valid, shared, tiles=tiles, neighbors=view.neighbors
     )
   return private[samples.client]
 
@@ -216,20 +216,24 @@ def local_gradients(
   samples = view.samples
   weight = sample_weights(samples, loss.terms(samples.negatives.shape[1]), mean=mean)
 
-  def of_sample(shared: Any, user: Array, rows: Array) -> Array:
-    return sample_loss(model, loss, user, rows[0], rows[1:], shared)
+  def of_sample(shared: Any, user: Array, positive: Array, negatives: Array) -> Array:
+    return sample_loss(model, loss, user, positive, negatives, shared)
 
-  def total(private: Array, rows: Array, shared: Any) -> tuple[Array, Array]:
+  def total(private: Array, positive: Array, negatives: Array, shared: Any) -> tuple[Array, Array]:
     if dropout is not None:
-      rows = rows * dropout.rows
-    user = user_of_samples(model, view, private, rows, shared, tiles)
+      positive, negatives = positive * dropout.rows[:, 0], negatives * dropout.rows[:, 1:]
+    user = user_of_samples(model, view, private, positive, shared, tiles)
     if dropout is not None and model.encode is None and model.attend is None:
       user = user * dropout.user
-    losses = per_client(samples, map_samples(of_sample, shared, tiles, user, rows) * weight)
+    losses = per_client(samples, map_samples(of_sample, shared, tiles, user, positive, negatives) * weight)
     return jnp.sum(losses), losses
 
-  (_, losses), gradients = jax.value_and_grad(total, argnums=(0, 1, 2), has_aux=True)(private, rows, shared)
-  return LocalGradients(losses, *gradients)
+  # Differentiated by one array of both, each half of the gradient would first be padded to the size of the whole.
+  (_, losses), (for_private, for_positive, for_negatives, for_shared) = jax.value_and_grad(
+    total, argnums=(0, 1, 2, 3), has_aux=True
+  )(private, rows[:, 0], rows[:, 1:], shared)
+  for_rows = jnp.concatenate([for_positive[:, None], for_negatives], axis=1)
+  return LocalGradients(losses, for_private, for_rows, for_shared)
 
 
 def per_client(samples: Samples, values: Array) -> Array:
