@@ -21,14 +21,12 @@ from experiments.errors import UsageError
 from experiments.paths import new_file
 from experiments.tables import Table, print_table, write_markdown
 from fedrecjax.analysis import (
-  Snapshot,
   covered_users,
   delta_norms,
   largest,
   mining_precision,
   pairwise_divergence,
   popularity_ranks,
-  snapshots,
   uniformity,
   user_coverage,
 )
@@ -36,6 +34,7 @@ from fedrecjax.config import ConfigError, from_flat
 from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS, DataError, Dataset, load
 from fedrecjax.defenses import none
 from fedrecjax.planning import plan
+from fedrecjax.trajectory import Snapshot, snapshots
 from fedrecjax.types import Attack
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2

@@ -25,7 +25,6 @@ from fedrecjax.analysis.popularity import (
   user_coverage,
 )
 from fedrecjax.analysis.power_law import PowerLaw, fit_power_law, hurwitz_zeta, tail_probability
-from fedrecjax.analysis.trajectory import Snapshot, snapshots
 from fedrecjax.analysis.upload_counts import (
   UploadCounts,
   draw_counts,
@@ -38,7 +37,6 @@ from fedrecjax.analysis.upload_counts import (
 __all__ = [
   "PowerLaw",
   "Rule",
-  "Snapshot",
   "UploadCounts",
   "covered_users",
   "degree_bound",
@@ -63,7 +61,6 @@ __all__ = [
   "proposition_2",
   "rules",
   "share_broken",
-  "snapshots",
   "tail_probability",
   "trimmed_mean_rule",
   "uniformity",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
 from fedrecjax.datasets import Dataset
-from fedrecjax.defenses.uniformity import mean_distance
 
 FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.integer]
@@ -84,5 +82,7 @@ def _log_softmax(vectors: FloatArray) -> FloatArray:
 
 
 def uniformity(items: FloatArray) -> float:
-  """Mean Euclidean distance over all pairs of item vectors `[M, d]`, what UNION judges clients by."""
-  return float(mean_distance(jnp.asarray(items, jnp.float32)))
+  """Mean Euclidean distance over all pairs of item vectors `[M, d]`, M >= 2, what UNION judges clients by."""
+  items = np.asarray(items, np.float64)
+  total = sum(np.linalg.norm(items[:place] - items[place], axis=1).sum() for place in range(1, len(items)))
+  return float(total / (len(items) * (len(items) - 1) / 2))

@@ -8,6 +8,7 @@ from fedrecjax import analysis
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.planning import plan, round_inputs
 from fedrecjax.simulation import jitted_rounds
+from fedrecjax.trajectory import snapshots
 
 
 def softmax(vector):
@@ -75,7 +76,7 @@ def planned():
 def test_snapshots_are_the_states_of_the_run():
   run = planned()
   start = np.asarray(run.state.server.public.items)
-  first, third = analysis.snapshots(run, [3, 0, 3])
+  first, third = snapshots(run, [3, 0, 3])
   assert (first.round, third.round) == (0, 3)
   np.testing.assert_array_equal(first.items, start)
   run = planned()
@@ -89,4 +90,4 @@ def test_snapshots_are_the_states_of_the_run():
 @pytest.mark.parametrize("number", [-1, 9])
 def test_rounds_outside_the_run_are_refused(number):
   with pytest.raises(ValueError, match=f"between 0 and the 8 of the run, got {number}"):
-    list(analysis.snapshots(planned(), [number]))
+    list(snapshots(planned(), [number]))

@@ -145,7 +145,7 @@ def random_samples(random, clients):
   valid = np.arange(C * MOST) < C * MOST - unused
   uploaded = np.stack([positive, negative], axis=1)
   return Samples(
-    client, valid, first, length.astype(np.int32), positive, negative[:, None], uploaded
+    client, valid, first, *2 * [length.astype(np.int32)], positive, negative[:, None], uploaded
   )
 
 
