@@ -30,7 +30,8 @@ from fedrecjax.datasets import load
 from fedrecjax.defenses import chain
 from fedrecjax.evaluation import jitted_evaluation
 from fedrecjax.planning import Run, plan, round_inputs
-from fedrecjax.simulation import RoundInput, jitted_rounds
+from fedrecjax.run_records import RoundInput
+from fedrecjax.simulation import jitted_rounds
 from fedrecjax.types import SimulationState
 
 _ML_100K = {"dataset": "ml-100k"}

@@ -15,14 +15,13 @@ from experiments.breakdown_analysis import Analysis, analyse
 from experiments.breakdown_flags import Options, parse_command_line
 from experiments.breakdown_plot import plot_breakdown
 from experiments.breakdown_tables import law_table, share_table
-from experiments.command_line import HelpAsked
+from experiments.command_line import run_command
 from experiments.errors import UsageError
 from experiments.paths import new_file
 from experiments.plots import PlotError
 from experiments.tables import print_table, write_markdown
-from fedrecjax.datasets import DataError, load
+from fedrecjax.datasets import load
 
-DONE, FAILED, BAD_INPUT = 0, 1, 2
 # Columns that may be empty, whose type is then not seen from their values.
 _OPTIONAL = {
   "degree_bound": pl.Float64, "share_moved": pl.Float64, "share_measured": pl.Float64,
@@ -39,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   Returns:
     Exit status: 0 done, 1 if results could not be written, 2 for bad flags or data.
   """
-  try:
+
+  def work() -> None:
     options = parse_command_line(sys.argv if argv is None else argv)
     try:
       options.out_dir.mkdir(parents=True, exist_ok=True)
@@ -49,16 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # users with too few items to hold one out may stay.
     datasets = [load(name, data_dir=options.data_dir, too_few="train_only") for name in options.datasets]
     report(options, [analyse(dataset, options) for dataset in datasets])
-    return DONE
-  except HelpAsked as text:
-    print(text)
-    return DONE
-  except (UsageError, DataError) as error:
-    print(f"breakdown: {error}", file=sys.stderr)
-    return BAD_INPUT
-  except OSError as error:
-    print(f"breakdown: {error}", file=sys.stderr)
-    return FAILED
+
+  return run_command("breakdown", work)
 
 
 def report(options: Options, analyses: Sequence[Analysis]) -> None:

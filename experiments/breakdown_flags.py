@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import flags
 
-from experiments.command_line import read_flags
+from experiments.command_line import group_help, read_flags
 from experiments.errors import UsageError
 from fedrecjax.analysis import Rule, rules
 from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS
@@ -65,7 +65,7 @@ def parse_command_line(argv: Sequence[str]) -> Options:
     UsageError: for flags that cannot be used.
   """
   values = _define_flags(flags.FlagValues())
-  read_flags(values, argv, {"help": _help})
+  read_flags(values, argv, {"help": lambda values: group_help(values, _GROUP)})
 
   def value(name: str) -> Any:
     return values[name].value
@@ -123,14 +123,6 @@ def _define_flags(values: flags.FlagValues) -> flags.FlagValues:
   text("out_dir", "results/breakdown", "folder of the results.")
   flags.DEFINE_bool("help", False, "show the flags.", short_name="h", flag_values=values, module_name=_GROUP)
   return values
-
-
-def _help(values: flags.FlagValues) -> str:
-  lines = ["python -m experiments.breakdown [flags]", ""]
-  for flag in values.flags_by_module_dict()[_GROUP]:
-    default = "" if flag.default is None else f" default {flag.default}."
-    lines.append(flags.text_wrap(f"--{flag.name}: {flag.help}{default}", indent="      ", firstline_indent="  "))
-  return "\n".join(lines)
 
 
 def _names(flag: str, text: str) -> tuple[str, ...]:

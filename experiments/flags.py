@@ -14,9 +14,10 @@ from experiments.command_line import read_flags
 from experiments.errors import UsageError
 from experiments.grid import AXES, Shard, parse_shard, shown
 from experiments.recipes import RECIPES
-from fedrecjax.config import PRESET_FIELD, PRESETS, REGISTRIES, field_help, owners
+from fedrecjax.config import REGISTRIES, field_help, owners
 from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS
 from fedrecjax.fields import expected
+from fedrecjax.protocols import PRESET_FIELD, PRESETS
 
 LAUNCHERS = ("local", "slurm", "ray")
 

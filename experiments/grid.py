@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 
 from experiments.errors import UsageError
 from fedrecjax.config import (
-  PRESET_FIELD,
-  PROTOCOL_FIELDS,
   REGISTRIES,
   SECTIONS,
   ConfigError,
@@ -22,6 +20,7 @@ from fedrecjax.config import (
   parse,
 )
 from fedrecjax.defenses import chain
+from fedrecjax.protocols import PRESET_FIELD, PROTOCOL_FIELDS
 
 AXES = ("dataset", "model", "attack", "defense", "seed")
 

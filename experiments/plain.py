@@ -19,19 +19,18 @@ import polars as pl
 from absl import flags
 from rich.console import Console
 
-from experiments.command_line import HelpAsked, read_flags
+from experiments.command_line import group_help, read_flags, run_command
 from experiments.errors import UsageError
 from experiments.paths import new_file
 from experiments.tables import Table, print_table, write_markdown
 from fedrecjax.config import EvalConfig
-from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS, DataError, Dataset, load
+from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS, Dataset, load
 from fedrecjax.evaluation import evaluation_data, jitted_evaluation, metric_names
 from fedrecjax.hyperparameters import as_arguments
 from fedrecjax.models import mf
 from fedrecjax.types import Public
 
 FloatArray = npt.NDArray[np.floating]
-DONE, FAILED, BAD_INPUT = 0, 1, 2
 COLUMNS = ("hr@10", "ndcg@10")
 PROTOCOLS = {
   "all items": EvalConfig(ks=(10,)),
@@ -101,23 +100,16 @@ def main(argv: Sequence[str] | None = None) -> int:
   Returns:
     Exit status: 0 done, 1 if results could not be written, 2 for bad flags or data.
   """
-  try:
+
+  def work() -> None:
     flag_values = _define_flags(flags.FlagValues())
-    read_flags(flag_values, sys.argv if argv is None else argv, {"help": _help})
+    read_flags(flag_values, sys.argv if argv is None else argv, {"help": lambda values: group_help(values, "plain")})
     values: dict[str, Any] = flag_values.flag_values_dict()
     dataset = load(values["dataset"], data_dir=values["data_dir"], split=values["split"])
     found = pl.DataFrame(list(rows(dataset, seeds=range(values["seeds"]), dim=values["dim"], epochs=values["epochs"])))
     _write(dataset.name, found, pathlib.Path(values["out_dir"]))
-    return DONE
-  except HelpAsked as text:
-    print(text)
-    return DONE
-  except (UsageError, DataError) as error:
-    print(f"plain: {error}", file=sys.stderr)
-    return BAD_INPUT
-  except OSError as error:
-    print(f"plain: {error}", file=sys.stderr)
-    return FAILED
+
+  return run_command("plain", work)
 
 
 def _define_flags(values: flags.FlagValues) -> flags.FlagValues:
@@ -134,14 +126,6 @@ def _define_flags(values: flags.FlagValues) -> flags.FlagValues:
     flags.DEFINE_integer(name, default, help_text, lower_bound=1, flag_values=values, module_name="plain")
   flags.DEFINE_bool("help", False, "show the flags.", short_name="h", flag_values=values, module_name="plain")
   return values
-
-
-def _help(values: flags.FlagValues) -> str:
-  lines = ["python -m experiments.plain [flags]", ""]
-  for flag in values.flags_by_module_dict()["plain"]:
-    default = "" if flag.default is None else f" default {flag.default}."
-    lines.append(flags.text_wrap(f"--{flag.name}: {flag.help}{default}", indent="      ", firstline_indent="  "))
-  return "\n".join(lines)
 
 
 def _write(dataset: str, found: pl.DataFrame, out_dir: pathlib.Path) -> None:

@@ -16,7 +16,7 @@ import polars as pl
 from absl import flags
 from rich.console import Console
 
-from experiments.command_line import HelpAsked, read_flags
+from experiments.command_line import group_help, read_flags, run_command
 from experiments.errors import UsageError
 from experiments.paths import new_file
 from experiments.tables import Table, print_table, write_markdown
@@ -30,14 +30,13 @@ from fedrecjax.analysis import (
   uniformity,
   user_coverage,
 )
-from fedrecjax.config import ConfigError, from_flat
-from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS, DataError, Dataset, load
+from fedrecjax.config import from_flat
+from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS, Dataset, load
 from fedrecjax.defenses import none
 from fedrecjax.planning import plan
 from fedrecjax.trajectory import Snapshot, snapshots
 from fedrecjax.types import Attack
 
-DONE, FAILED, BAD_INPUT = 0, 1, 2
 SETTINGS: dict[str, dict[str, Any]] = {
   "mf": {"train.learning_rate": 1.0},
   "ncf": {"train.learning_rate": 0.005},
@@ -95,9 +94,11 @@ def main(argv: Sequence[str] | None = None) -> int:
   Returns:
     Exit status: 0 done, 1 if results could not be written, 2 for bad flags or data.
   """
-  try:
+
+  def work() -> None:
     flag_values = _define_flags(flags.FlagValues())
-    read_flags(flag_values, sys.argv if argv is None else argv, {"help": _help})
+    helps = {"help": lambda values: group_help(values, "popularity")}
+    read_flags(flag_values, sys.argv if argv is None else argv, helps)
     values: dict[str, Any] = flag_values.flag_values_dict()
     rounds = _rounds(values["rounds"])
     dataset = load(values["dataset"], data_dir=values["data_dir"])
@@ -109,16 +110,8 @@ def main(argv: Sequence[str] | None = None) -> int:
       _table(f"{title}: popular items and the users who have one", alignment_rows(dataset, states[last])),
     ]
     _write(tables, pathlib.Path(values["out_dir"]))
-    return DONE
-  except HelpAsked as text:
-    print(text)
-    return DONE
-  except (UsageError, DataError, ConfigError) as error:
-    print(f"popularity: {error}", file=sys.stderr)
-    return BAD_INPUT
-  except OSError as error:
-    print(f"popularity: {error}", file=sys.stderr)
-    return FAILED
+
+  return run_command("popularity", work)
 
 
 def _trained(dataset: Dataset, model: str, seed: int, rounds: set[int]) -> dict[int, Snapshot]:
@@ -154,14 +147,6 @@ def _define_flags(values: flags.FlagValues) -> flags.FlagValues:
     flags.DEFINE_integer(name, default, help_text, lower_bound=0, flag_values=values, module_name="popularity")
   flags.DEFINE_bool("help", False, "show the flags.", short_name="h", flag_values=values, module_name="popularity")
   return values
-
-
-def _help(values: flags.FlagValues) -> str:
-  lines = ["python -m experiments.popularity [flags]", ""]
-  for flag in values.flags_by_module_dict()["popularity"]:
-    default = "" if flag.default is None else f" default {flag.default}."
-    lines.append(flags.text_wrap(f"--{flag.name}: {flag.help}{default}", indent="      ", firstline_indent="  "))
-  return "\n".join(lines)
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:

@@ -14,6 +14,7 @@ from fedrecjax.client_optimizer import ClientOptimizer
 from fedrecjax.defenses import DEFENSES
 from fedrecjax.fields import expected, fits, is_optional, takes_numbers
 from fedrecjax.models import MODELS
+from fedrecjax.protocols import PRESET_FIELD, PRESETS
 from fedrecjax.registry import Registry, described
 from fedrecjax.server import ServerOptimizer
 
@@ -228,46 +229,6 @@ class EvalConfig:
     _require(bool(self.ks) and min(self.ks) > 0, "eval.ks", "positive list lengths", self.ks)
 
 
-PRESETS: dict[str, dict[str, Any]] = {
-  "pieck": {
-    "data.split": "default",
-    "eval.candidates": "sampled",
-    "eval.num_negatives": 99,
-    "eval.held_out_negative": True,
-    "eval.ks": [5, 10, 20],
-  },
-  "fedrecattack": {
-    "data.split": "default",
-    "eval.candidates": "sampled",
-    "eval.num_negatives": 99,
-    "eval.exposure_among": "unseen",
-    "eval.ks": [5, 10],
-  },
-  "cluster_union": {
-    "data.split": "last_two",
-    "eval.candidates": "all",
-    "eval.left_out": 0.05,
-    "eval.ks": [5, 10, 20],
-  },
-  "spattack": {
-    "data.split": "default",
-    "eval.candidates": "sampled",
-    "eval.num_negatives": 100,
-    "eval.ks": [5, 10],
-  },
-  "psmu": {
-    "data.split": "ratio",
-    "data.test_ratio": 0.2,
-    "eval.candidates": "all",
-    "eval.ks": [5, 20],
-  },
-}
-"""Evaluation protocols of the papers (docs/evaluation.md), as fields that others override."""
-
-PRESET_FIELD = "eval.preset"
-PROTOCOL_FIELDS = frozenset().union(*PRESETS.values())
-"""The fields that make up a protocol."""
-
 SECTIONS: dict[str, type] = {
   "data": DataConfig, "train": TrainConfig, "attacker": AttackerConfig, "eval": EvalConfig,
 }
@@ -417,7 +378,7 @@ def from_flat(values: dict[str, Any]) -> RunConfig:
 
   Args:
     values: plain values as :meth:`RunConfig.flat` makes them (JSON's lists are accepted for tuples). "eval.preset"
-      stands for the fields of a paper's protocol (:data:`PRESETS`), which other fields override.
+      stands for the fields of a paper's protocol (:data:`fedrecjax.protocols.PRESETS`), which other fields override.
 
   Raises:
     ConfigError: for an unknown or foreign field or an impossible value.

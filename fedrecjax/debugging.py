@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fedrecjax.simulation import Constants, RoundInput, Structure, client_view, train, train_round
+from fedrecjax.run_records import Constants, RoundInput, Structure
+from fedrecjax.simulation import client_view, train, train_round
 from fedrecjax.tiles import TILE_SAMPLES
 from fedrecjax.types import Array, SimulationState
 

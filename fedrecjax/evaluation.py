@@ -15,7 +15,7 @@ from fedrecjax.metrics.exposure import exposure_ratio, target_ndcg
 from fedrecjax.metrics.ranking import discounts, gain, hit, standing
 from fedrecjax.sampling import Complement, complement_of, distinct_ranks, item_of_rank
 from fedrecjax.types import Model, Public
-from fedrecjax.user_vectors import sequence_vectors, set_vectors
+from fedrecjax.user_vectors import sequence_vectors, set_vectors, vectors_of
 
 # Scores held at a time: small enough for a CPU's cache at 40,000 items, one chunk for sets like MovieLens-100K.
 SCORES_PER_CHUNK = 2**21
@@ -227,10 +227,7 @@ def evaluate(
 
   def of_chunk(chunk: tuple[Any, ...]) -> jax.Array:
     user, held_out, most, masked_user, masked_item, trained, history = chunk
-    known = None
-    if neighbors is not None:
-      found = neighbors.at[user].get(mode="clip")
-      known = private.at[found].get(mode="clip"), found < private.shape[0]
+    known = None if neighbors is None else vectors_of(neighbors, private, user)
     own = private.at[user].get(mode="clip")
     own = user_vectors(model, public, own, masked_user, masked_item, trained, history, known)
     scores = jax.vmap(model.score, in_axes=(None, 0, None))(public, own, None)

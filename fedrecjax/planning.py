@@ -22,9 +22,9 @@ from fedrecjax.losses import LOSSES
 from fedrecjax.neighbors import draw_neighbors
 from fedrecjax.participation import Rounds, draw_rounds, sample_capacity, tile_capacity
 from fedrecjax.population import Population, make_population, training_lists
+from fedrecjax.run_records import Constants, Numbers, Parts, RoundInput, RunData, Structure, split_key
 from fedrecjax.sampling import complement_of, draw_negatives
 from fedrecjax.server import init_optimizer
-from fedrecjax.simulation import Constants, Numbers, Parts, RoundInput, RunData, Structure, split_key
 from fedrecjax.types import Attack, AttackContext, Defense, DefenseContext, Model, ServerState, SimulationState
 
 GRANTS = frozenset({"popularity", "benign_uploads"})

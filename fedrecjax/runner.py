@@ -19,7 +19,8 @@ from fedrecjax.detection import detection_columns
 from fedrecjax.evaluation import jitted_evaluation, metric_names
 from fedrecjax.participation import Rounds
 from fedrecjax.planning import Run, plan, round_inputs
-from fedrecjax.simulation import Structure, jitted_rounds
+from fedrecjax.run_records import Structure
+from fedrecjax.simulation import jitted_rounds
 from fedrecjax.types import Attack, Defense, Model, SimulationState
 
 POINTS_TOGETHER = 10

@@ -6,18 +6,16 @@ actually drawn (:mod:`fedrecjax.participation`); every number is an argument.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from fedrecjax.client_optimizer import step_private
 from fedrecjax.detection import flagged_by_filter, verdicts
-from fedrecjax.evaluation import EvaluationData
 from fedrecjax.local_steps import train_clients_locally
 from fedrecjax.local_training import LocalSettings, Trained, TrainingData, lay_out, train_clients
 from fedrecjax.pseudo_items import pseudo_uploads
+from fedrecjax.run_records import Constants, Parts, RoundInput, RoundReport, Structure
 from fedrecjax.server import apply_update
 from fedrecjax.tiles import tiles_of
 from fedrecjax.types import (
@@ -27,169 +25,13 @@ from fedrecjax.types import (
   ClientView,
   DefenseView,
   ItemRows,
-  Loss,
-  Model,
   Public,
   SimulationState,
   State,
   Update,
 )
 from fedrecjax.uploads import add_shared, by_client, compact, concatenate, keep_clients, merge_rows, no_uploads
-
-
-class Structure(NamedTuple):
-  """Everything static: what distinguishes one compiled program from another, besides the shapes of arrays.
-
-  Attributes:
-    num_items: M.
-    num_benign: benign clients N.
-    num_clients: all clients.
-    capacity: training samples planned for a round, P.
-    num_negatives: q.
-    mean: whether a client's loss is a mean.
-    unique_rows: whether the defence's rule needs one row per client and item.
-    malicious_data: whether malicious clients hold training data.
-    omniscient: whether the attack has been granted all benign uploads.
-    num_tiles: tiles planned for the samples of a round (:mod:`fedrecjax.tiles`).
-    own_shared: whether clients' gradients of shared parameters are told apart, and not only added up.
-    history: L of models that read a user's items in order; 0 for others.
-    local_steps: steps of gradient descent that a client takes before it uploads.
-    l2_rows: which item rows the L2 penalty is on.
-    dropout: whether looked-up vectors are dropped.
-    pseudo_items: items that each client adds to hide its own.
-  """
-
-  num_items: int
-  num_benign: int
-  num_clients: int
-  capacity: int
-  num_negatives: int
-  mean: bool
-  unique_rows: bool
-  malicious_data: bool
-  omniscient: bool
-  num_tiles: int = 0
-  own_shared: bool = False
-  history: int = 0
-  local_steps: int = 1
-  l2_rows: str = "none"
-  dropout: bool = False
-  pseudo_items: int = 0
-
-
-class Parts(NamedTuple):
-  """The functions of the run's methods, as arguments: their numbers are traced. Absent ones are None.
-
-  Attributes:
-    model: base recommender.
-    loss: of one sample.
-    poison: of the attack.
-    client_term: of the defence.
-    client_transform: of the defence.
-    filter: of the defence.
-    aggregate: of the defence; never absent.
-  """
-
-  model: Model
-  loss: Loss
-  poison: Any
-  client_term: Any
-  client_transform: Any
-  filter: Any
-  aggregate: Any
-
-
-class RunData(NamedTuple):
-  """All data of a run on the device.
-
-  Attributes:
-    training: what clients train on.
-    evaluation: what is evaluated, with the targets.
-  """
-
-  training: TrainingData
-  evaluation: EvaluationData
-
-
-class Numbers(NamedTuple):
-  """Numbers of training, traced.
-
-  Attributes:
-    learning_rate: step size of the server.
-    client_learning_rate: step size of each client, float32 `[clients]`, or of all.
-    l2: weight of the squared norms, half of which is added to each client's loss.
-    dropout: share of looked-up numbers that are left out.
-    neighbors_from: first round in which neighbours are used, int32 scalar.
-  """
-
-  learning_rate: Array | float
-  client_learning_rate: Array | float
-  l2: Array | float = 0.0
-  dropout: Array | float = 0.0
-  neighbors_from: Array | int = 0
-
-
-class Keys(NamedTuple):
-  """One key per purpose, all from the run's key."""
-
-  public: Array
-  private: Array
-  negatives: Array
-  attack: Array
-  defense: Array
-  clients: Array
-  evaluation: Array
-
-
-def split_key(key: Array) -> Keys:
-  """Derives the keys of all purposes from the run's key."""
-  return Keys(*(jax.random.fold_in(key, purpose) for purpose in range(len(Keys._fields))))
-
-
-class Constants(NamedTuple):
-  """What does not change during a run, as arguments of the compiled program.
-
-  Attributes:
-    parts: functions of the methods.
-    data: on the device.
-    numbers: step sizes.
-    keys: of all purposes.
-  """
-
-  parts: Parts
-  data: RunData
-  numbers: Numbers
-  keys: Keys
-
-
-class RoundInput(NamedTuple):
-  """One round's place in the run; see :class:`fedrecjax.participation.Rounds`.
-
-  Attributes:
-    number: round from 0, int32 scalar.
-    clients: int32 `[C]`.
-    malicious: int32 `[A]`.
-    slot: int32 `[A]`.
-  """
-
-  number: Array
-  clients: Array
-  malicious: Array
-  slot: Array
-
-
-class RoundReport(NamedTuple):
-  """What a round tells about itself, for the researcher and not for the server.
-
-  Attributes:
-    loss: sum of the benign clients' losses.
-    benign: number of benign clients.
-    verdicts: of a defence that rejects or rescales uploads, see :func:`fedrecjax.detection.verdicts`; else None.
-  """
-
-  loss: Array
-  benign: Array
-  verdicts: Array | None
+from fedrecjax.user_vectors import vectors_of
 
 
 def client_view(structure: Structure, run: Constants, state: SimulationState, inputs: RoundInput) -> ClientView:
@@ -225,8 +67,8 @@ def neighbor_vectors(
   """
   if data.neighbors is None:
     return None
-  found = data.neighbors.at[clients].get(mode="clip")
-  return private.at[found].get(mode="clip"), (found < private.shape[0]) & expanded
+  vectors, used = vectors_of(data.neighbors, private, clients)
+  return vectors, used & expanded
 
 
 def train(structure: Structure, run: Constants, state: SimulationState, view: ClientView, is_benign: Array) -> Trained:

@@ -43,6 +43,18 @@ def attention_average(logit: Array, value: Array, client: Array, num_clients: in
   return sums / jnp.where(total > 0, total, 1.0)[:, None], count
 
 
+def vectors_of(neighbors: Array, private: Array, clients: Array) -> tuple[Array, Array]:
+  """The vectors of the clients' neighbours as they are now `[C, K, d]`, and which of them there are, bool `[C, K]`.
+
+  Args:
+    neighbors: of every client, int32 `[clients, K]`; past the last client where there are fewer.
+    private: all clients' vectors `[clients, d]`.
+    clients: whose neighbours, int32 `[C]`.
+  """
+  found = neighbors.at[clients].get(mode="clip")
+  return private.at[found].get(mode="clip"), found < private.shape[0]
+
+
 def set_vectors(
   model: Model,
   private: Array,

@@ -11,8 +11,9 @@ from fedrecjax import attacks, defenses, models
 from fedrecjax.config import AttackerConfig, EvalConfig, TrainConfig
 from fedrecjax.datasets import Dataset
 from fedrecjax.planning import Run, plan
+from fedrecjax.run_records import RoundInput
 from fedrecjax.sampling import draw_negatives
-from fedrecjax.simulation import RoundInput, client_view, train, train_round
+from fedrecjax.simulation import client_view, train, train_round
 from fedrecjax.types import AttackView, ClientUpdates, SimulationState
 from tests.oracles import aggregation, training
 

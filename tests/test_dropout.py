@@ -8,7 +8,8 @@ import pytest
 from fedrecjax.config import TrainConfig
 from fedrecjax.local_training import LocalSettings, draw_dropout, train_clients
 from fedrecjax.losses import LOSSES
-from fedrecjax.simulation import RoundInput, client_view
+from fedrecjax.run_records import RoundInput
+from fedrecjax.simulation import client_view
 from tests.lockstep import final_state, make_run
 from tests.oracles.logistic import sigmoid
 

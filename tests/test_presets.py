@@ -5,7 +5,8 @@ import pytest
 from experiments.flags import parse_command_line
 from experiments.grid import expand, field_values, varying_fields
 from experiments.recipes import RECIPES
-from fedrecjax.config import PRESETS, PROTOCOL_FIELDS, ConfigError, from_flat
+from fedrecjax.config import ConfigError, from_flat
+from fedrecjax.protocols import PRESETS, PROTOCOL_FIELDS
 
 SAMPLED = {"eval.candidates": "sampled", "eval.num_negatives": 99, "eval.held_out_negative": False}
 # What docs/evaluation.md says of each.

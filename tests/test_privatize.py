@@ -9,7 +9,8 @@ from fedrecjax import defenses
 from fedrecjax.client_transforms import privatize
 from fedrecjax.config import TrainConfig
 from fedrecjax.models import ncf
-from fedrecjax.simulation import RoundInput, client_view
+from fedrecjax.run_records import RoundInput
+from fedrecjax.simulation import client_view
 from fedrecjax.types import ClientUpdates
 from tests.lockstep import as_summed, honest_uploads, make_run, simulated
 

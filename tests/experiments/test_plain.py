@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments import plain
+from experiments import command_line, plain
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.metrics.ranking import discounts
 
@@ -45,7 +45,7 @@ def test_the_library_learns_who_likes_what(dataset):
 
 def test_the_command(tmp_path, capsys):
   status = plain.main(["plain", "--seeds=1", "--dim=4", "--epochs=2", f"--out_dir={tmp_path}"])
-  assert status == plain.DONE
+  assert status == command_line.DONE
   assert "centralised BPR-MF" in capsys.readouterr().out
   lines = (tmp_path / "plain.csv").read_text().splitlines()
   assert lines[0] == "recommender,candidates,seed,hr@10,ndcg@10" and len(lines) == 5
@@ -56,6 +56,6 @@ def test_the_command(tmp_path, capsys):
   [("--dataset=nowhere.csv", "nowhere.csv"), ("--seeds=0", "seeds"), ("--split=odd", "split 'odd'")],
 )
 def test_bad_input_is_named_in_one_line(flag, message, capsys):
-  assert plain.main(["plain", flag]) == plain.BAD_INPUT
+  assert plain.main(["plain", flag]) == command_line.BAD_INPUT
   error = capsys.readouterr().err
   assert message in error and error.count("\n") == 1

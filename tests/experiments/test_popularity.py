@@ -5,12 +5,12 @@ import csv
 import numpy as np
 import pytest
 
-from experiments import popularity
+from experiments import command_line, popularity
 
 
 def test_the_command(tmp_path, capsys):
   arguments = ["popularity", "--rounds=1,3", "--last_round=5", f"--out_dir={tmp_path}"]
-  assert popularity.main(arguments) == popularity.DONE
+  assert popularity.main(arguments) == command_line.DONE
   out = capsys.readouterr().out
   assert "UCR" in out and "median rank" in out
   with open(tmp_path / "moves.csv") as file:
@@ -29,6 +29,6 @@ def test_the_command(tmp_path, capsys):
   [("--rounds=1,x", "--rounds"), ("--dataset=nowhere.csv", "nowhere"), ("--model=sasrec", "model")],
 )
 def test_bad_input_is_named_in_one_line(flag, message, capsys):
-  assert popularity.main(["popularity", flag]) == popularity.BAD_INPUT
+  assert popularity.main(["popularity", flag]) == command_line.BAD_INPUT
   error = capsys.readouterr().err
   assert message in error and error.count("\n") == 1
