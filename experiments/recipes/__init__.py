@@ -1,6 +1,7 @@
 """Recipes: one small module per table or figure of a paper."""
 
 from experiments.recipes.demo import DEMO
+from experiments.recipes.models_ml100k import MODELS_ML100K
 from experiments.recipes.pieck_ncf import PIECK_TABLE3_NCF, PIECK_TABLE4_NCF
 from experiments.recipes.pieck_table3 import PIECK_TABLE3, PIECK_TABLE3_PUBLISHED
 from experiments.recipes.pieck_table4 import PIECK_TABLE4, PIECK_TABLE4_PUBLISHED
@@ -8,6 +9,7 @@ from experiments.recipes.recipe import Figure, Recipe
 
 RECIPES: dict[str, Recipe] = {
   "demo": DEMO,
+  "models_ml100k": MODELS_ML100K,
   "pieck_table3": PIECK_TABLE3,
   "pieck_table3_published": PIECK_TABLE3_PUBLISHED,
   "pieck_table3_ncf": PIECK_TABLE3_NCF,
