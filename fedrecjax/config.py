@@ -177,6 +177,14 @@ class AttackerConfig:
     targets: how targets are chosen: "random" items, the "least_popular" ones (ties at random), or "given" ones.
     num_targets: number of targets, T.
     target_items: for "given": item ids, joined with + on the command line.
+    start_epoch: first epoch, from 0, in which malicious clients attack. Before it those with data of their own behave,
+      others send nothing.
+    stop_epoch: first epoch in which they no longer do; none: they attack to the end.
+    colluding: whether malicious clients share what they know and do; else each acts on its own, as the only one.
+    own_items: random items that an added malicious client holds, for attacks of clients with data of their own;
+      converted ones hold what they held as users.
+    public_share: share of each user's training items that everybody can see, rounded up (FedRecAttack's xi), for
+      attacks that use them.
   """
 
   malicious_ratio: float = 0.05
@@ -184,9 +192,19 @@ class AttackerConfig:
   targets: Literal["random", "least_popular", "given"] = "random"
   num_targets: int = 1
   target_items: tuple[int, ...] = ()
+  start_epoch: int = 0
+  stop_epoch: int | None = None
+  colluding: bool = True
+  own_items: int = 30
+  public_share: float = 0.01
 
   def __post_init__(self) -> None:
     _check_fields(self)
+    _require(self.start_epoch >= 0, "attacker.start_epoch", "0 or more", self.start_epoch)
+    _require(self.stop_epoch is None or self.stop_epoch > self.start_epoch, "attacker.stop_epoch",
+             "above attacker.start_epoch or none", self.stop_epoch)
+    _require(self.own_items > 0, "attacker.own_items", "positive", self.own_items)
+    _require(0 <= self.public_share <= 1, "attacker.public_share", "0 to 1", self.public_share)
     _require(0 <= self.malicious_ratio < 1, "attacker.malicious_ratio", "at least 0 and below 1", self.malicious_ratio)
     _require(self.num_targets > 0, "attacker.num_targets", "positive", self.num_targets)
     given = self.targets == "given"

@@ -188,6 +188,13 @@ def sample_weights(samples: Samples, terms: int, *, mean: bool) -> Array:
   return jnp.where(used, of_client[samples.client] if mean else 1.0, 0.0)
 
 
+def with_sign(loss: Loss, *sign: Array) -> Loss:
+  """The loss of scores times a sign; the loss itself without one."""
+  if not sign:
+    return loss
+  return loss._replace(sample=lambda positive, negatives: loss.sample(sign[0] * positive, sign[0] * negatives))
+
+
 def local_gradients(
   model: Model,
   loss: Loss,
@@ -216,8 +223,11 @@ def local_gradients(
   samples = view.samples
   weight = sample_weights(samples, loss.terms(samples.negatives.shape[1]), mean=mean)
 
-  def of_sample(shared: Any, user: Array, positive: Array, negatives: Array) -> Array:
-    return sample_loss(model, loss, user, positive, negatives, shared)
+  def of_sample(shared: Any, user: Array, positive: Array, negatives: Array, *sign: Array) -> Array:
+    return sample_loss(model, with_sign(loss, *sign), user, positive, negatives, shared)
+
+  # A client that swaps its positives and negatives sees every score with the other sign.
+  signs = () if samples.flipped is None else (jnp.where(samples.flipped, -1.0, 1.0)[samples.client],)
 
   def total(private: Array, positive: Array, negatives: Array, shared: Any) -> tuple[Array, Array]:
     if dropout is not None:
@@ -225,7 +235,7 @@ def local_gradients(
     user = user_of_samples(model, view, private, positive, shared, tiles)
     if dropout is not None and model.encode is None and model.attend is None:
       user = user * dropout.user
-    losses = per_client(samples, map_samples(of_sample, shared, tiles, user, positive, negatives) * weight)
+    losses = per_client(samples, map_samples(of_sample, shared, tiles, user, positive, negatives, *signs) * weight)
     return jnp.sum(losses), losses
 
   # Differentiated by one array of both, each half of the gradient would first be padded to the size of the whole.

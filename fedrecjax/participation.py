@@ -20,12 +20,14 @@ class Rounds(NamedTuple):
       `[rounds, A]`, in order of the round's places.
     slot: the place in `clients` of each of those, int32 `[rounds, A]`; 0 where empty.
     per_epoch: rounds in an epoch.
+    pool: malicious clients whose honest uploads the attack is shown, int32 `[rounds, pool]`; None without a pool.
   """
 
   clients: np.ndarray
   malicious: np.ndarray
   slot: np.ndarray
   per_epoch: int
+  pool: np.ndarray | None = None
 
 
 def draw_rounds(
@@ -68,6 +70,38 @@ def draw_rounds(
   return Rounds(flat, malicious, np.where(filled, slot, 0).astype(np.int32), per_epoch)
 
 
+def attacking_from_to(rounds: Rounds, start: int, stop: int | None, *, absent: int | None) -> Rounds:
+  """Leaves malicious clients out of rounds in which they do not attack.
+
+  Args:
+    rounds: from :func:`draw_rounds`.
+    start: first epoch of the attack.
+    stop: first epoch after it; None: it lasts.
+    absent: number that stands for no client, if malicious clients are to be absent from other rounds; None if they
+      take part in them as others do.
+  """
+  epoch = np.arange(len(rounds.clients)) // rounds.per_epoch
+  outside = (epoch < start) | (epoch >= (np.inf if stop is None else stop))
+  clients = rounds.clients
+  if absent is not None:
+    places = np.zeros(clients.shape, bool)
+    row, column = np.nonzero((rounds.malicious >= 0) & outside[:, None])
+    places[row, rounds.slot[row, column]] = True
+    clients = np.where(places, np.int32(absent), clients)
+  taken = (rounds.malicious >= 0) & ~outside[:, None]
+  return rounds._replace(
+    clients=clients, malicious=np.where(taken, rounds.malicious, np.int32(-1)), slot=np.where(taken, rounds.slot, 0)
+  )
+
+
+def draw_pool(rounds: Rounds, seed: int, *, size: int, num_malicious: int) -> Rounds:
+  """Draws the malicious clients of every round's pool: `size` different ones, or all if there are no more."""
+  size = min(size, num_malicious)
+  rng = np.random.default_rng([seed, 2, 0])
+  pool = np.stack([rng.permutation(num_malicious)[:size] for _ in range(len(rounds.clients))])
+  return rounds._replace(pool=pool.astype(np.int32))
+
+
 def _malicious_capacity(drawn: int, num_clients: int, num_malicious: int, size: int) -> int:
   """Places for malicious clients: five standard deviations above the expected round, unless one drawn needs more."""
   if num_malicious == 0:
@@ -90,16 +124,25 @@ def sample_capacity(rounds: Rounds, lengths: np.ndarray) -> int:
     expected round, unless a round drawn needs more, rounded up by at most an eighth. One compiled program then
     serves a sweep over seeds.
   """
-  size, total = rounds.clients.shape[1], len(lengths)
-  needed = int(np.append(lengths, 0)[rounds.clients].sum(axis=1).max(initial=1))
+  return _capacity(rounds.clients, lengths)
+
+
+def pool_capacity(rounds: Rounds, lengths: np.ndarray) -> int:
+  """The same for the pool of an attack, whose members have `lengths` `[num_malicious]`; 0 without a pool."""
+  return 0 if rounds.pool is None else _capacity(rounds.pool, lengths)
+
+
+def _capacity(clients: np.ndarray, lengths: np.ndarray) -> int:
+  size, total = clients.shape[1], len(lengths)
+  needed = int(np.append(lengths, 0)[clients].sum(axis=1).max(initial=1))
   spread = lengths.std() * np.sqrt(size * (1 - size / total))
   likely = min(size * lengths.mean() + 5 * spread, np.sort(lengths)[-size:].sum())
   return _round_up(max(needed, int(likely)), smallest_step=256)
 
 
-def tile_capacity(rounds: Rounds, lengths: np.ndarray) -> int:
-  """Tiles planned for the training samples of a round, see :mod:`fedrecjax.tiles`; as :func:`sample_capacity`."""
-  return sample_capacity(rounds, -(-lengths // TILE_SAMPLES))
+def tiles_needed(lengths: np.ndarray) -> np.ndarray:
+  """Tiles of samples that clients of the given lengths fill, see :mod:`fedrecjax.tiles`."""
+  return -(-lengths // TILE_SAMPLES)
 
 
 def _round_up(needed: int, *, smallest_step: int) -> int:

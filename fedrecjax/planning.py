@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,14 +21,22 @@ from fedrecjax.hyperparameters import as_argument, as_arguments
 from fedrecjax.local_training import TrainingData
 from fedrecjax.losses import LOSSES
 from fedrecjax.neighbors import draw_neighbors
-from fedrecjax.participation import Rounds, draw_rounds, sample_capacity, tile_capacity
-from fedrecjax.population import Population, make_population, training_lists
+from fedrecjax.participation import (
+  Rounds,
+  attacking_from_to,
+  draw_pool,
+  draw_rounds,
+  pool_capacity,
+  sample_capacity,
+  tiles_needed,
+)
+from fedrecjax.population import Population, make_population, own_lists, public_part, training_lists
 from fedrecjax.run_records import Constants, Numbers, Parts, RoundInput, RunData, Structure, split_key
 from fedrecjax.sampling import complement_of, draw_negatives
 from fedrecjax.server import init_optimizer
 from fedrecjax.types import Attack, AttackContext, Defense, DefenseContext, Model, ServerState, SimulationState
 
-GRANTS = frozenset({"popularity", "benign_uploads"})
+GRANTS = frozenset({"popularity", "interactions", "public_interactions", "benign_uploads", "own_data"})
 jitted_draw = jax.jit(draw_negatives, static_argnames=("count", "num_items"))
 
 
@@ -146,7 +155,7 @@ def plan(
     DataError: if the data set cannot be evaluated as asked.
   """
   _check_grants(model, attack, defense, train)
-  if attack.poison is None and attack.profiles is None:
+  if attack.poison is None and attack.profiles is None and attack.samples is None:
     attacker = attacker_without_clients(attacker)
   keys = split_key(jax.random.key(seed))
   population = make_population(dataset, attacker, seed)
@@ -154,6 +163,12 @@ def plan(
     seed, num_clients=population.num_clients, num_benign=population.num_benign,
     clients_per_round=train.clients_per_round, epochs=train.epochs, participation=train.participation,
   )
+  has_data = "own_data" in attack.requires
+  rounds = attacking_from_to(
+    rounds, attacker.start_epoch, attacker.stop_epoch, absent=None if has_data else population.num_clients
+  )
+  if attack.pool > 0 and population.num_malicious > 0:
+    rounds = draw_pool(rounds, seed, size=attack.pool, num_malicious=population.num_malicious)
   public = model.init_public(keys.public, dataset.num_items)
   private = jitted_private(as_argument(model.init_private), keys.private, jnp.arange(population.num_clients))
   dim = public.items.shape[1]
@@ -164,6 +179,7 @@ def plan(
     dim=dim,
     rounds=rounds.malicious,
     popularity=dataset.popularity if "popularity" in attack.requires else None,
+    interactions=_granted_interactions(dataset, population, attack, attacker, seed),
   )
   profiles: list[np.ndarray] | None = None
   attack_state: Any = ()
@@ -171,6 +187,8 @@ def plan(
   try:
     if attack.profiles is not None and population.num_malicious > 0:
       profiles = attack.profiles(np.random.default_rng([seed, 1]), context)
+    elif has_data:
+      profiles = own_lists(dataset, population, attacker, np.random.default_rng([seed, 1]))
     if poison is not None:
       attack_state = attack.init(keys.attack, context)
   except ValueError as error:
@@ -184,9 +202,11 @@ def plan(
     defense = chain(privatize(clip=train.privacy_clip, noise=train.privacy_noise), defense)
   loss = LOSSES[train.loss]()
   trained_on = latest(lists, model.history + 1) if model.history else lists
+  malicious_data = profiles is not None and poison is not None
   own_shared = bool(jax.tree.leaves(public.shared)) and (
-    not defense.adds_shared or train.local_steps > 1 or (profiles is not None and poison is not None)
+    not defense.adds_shared or train.local_steps > 1 or malicious_data
   )
+  tiles = tiles_needed(trained_on.lengths)
   structure = Structure(
     num_items=dataset.num_items,
     num_benign=population.num_benign,
@@ -195,20 +215,23 @@ def plan(
     num_negatives=train.num_negatives,
     mean=train.reduction == "mean",
     unique_rows=defense.unique_rows,
-    malicious_data=profiles is not None,
+    malicious_data=malicious_data,
     omniscient="benign_uploads" in attack.requires,
-    num_tiles=tile_capacity(rounds, trained_on.lengths) if own_shared or train.pseudo_items > 0 else 0,
+    num_tiles=sample_capacity(rounds, tiles) if own_shared or train.pseudo_items > 0 else 0,
     own_shared=own_shared,
     pseudo_items=train.pseudo_items,
     history=model.history,
     local_steps=train.local_steps,
     l2_rows=train.l2_rows if train.l2 > 0 else "none",
     dropout=train.dropout > 0,
+    pool_capacity=pool_capacity(rounds, trained_on.lengths[population.num_benign :]),
+    pool_tiles=pool_capacity(rounds, tiles[population.num_benign :]) if own_shared else 0,
   )
   parts = Parts(
     model=as_arguments(model),
     loss=as_arguments(loss),
     poison=as_argument(poison),
+    samples=as_argument(attack.samples if population.num_malicious > 0 else None),
     client_term=as_argument(defense.client_term),
     client_transform=as_argument(defense.client_transform),
     filter=as_argument(defense.filter),
@@ -245,13 +268,26 @@ def plan(
   return Run(structure, Constants(parts, data, numbers, keys), state, rounds, population, evaluation)
 
 
+def _granted_interactions(
+  dataset: Dataset, population: Population, attack: Attack, attacker: AttackerConfig, seed: int
+) -> ItemLists | None:
+  """What the attack may know about who interacted with what."""
+  if not attack.requires & {"interactions", "public_interactions"}:
+    return None
+  lists = ItemLists.from_lists([dataset.train.of(user) for user in population.users])
+  if "interactions" in attack.requires:
+    return lists
+  return public_part(lists, attacker.public_share, np.random.default_rng([seed, 3]))
+
+
 def attacker_without_clients(attacker: AttackerConfig) -> AttackerConfig:
   """The same targets, but nobody who promotes them."""
-  return AttackerConfig(0.0, "added", attacker.targets, attacker.num_targets, attacker.target_items)
+  return dataclasses.replace(attacker, malicious_ratio=0.0, membership="added")
 
 
 def round_inputs(rounds: Rounds, taken: slice) -> RoundInput:
   """The given rounds as an argument of :func:`fedrecjax.simulation.train_rounds`."""
   numbers = np.arange(taken.start, taken.stop, dtype=np.int32)
   arrays = (numbers, rounds.clients[taken], rounds.malicious[taken], rounds.slot[taken])
-  return RoundInput(*(jnp.asarray(array) for array in arrays))
+  inputs = RoundInput(*(jnp.asarray(array) for array in arrays))
+  return inputs if rounds.pool is None else inputs._replace(pool=jnp.asarray(rounds.pool[taken]))

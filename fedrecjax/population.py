@@ -86,6 +86,34 @@ def make_population(dataset: Dataset, config: AttackerConfig, seed: int) -> Popu
   return Population(users, count, targets, drawn)
 
 
+def own_lists(
+  dataset: Dataset, population: Population, config: AttackerConfig, rng: np.random.Generator
+) -> list[np.ndarray]:
+  """What malicious clients with data of their own hold: converted users their items, added clients random ones.
+
+  Raises:
+    ConfigError: if there are fewer items than an added client is to hold.
+  """
+  if config.membership == "converted":
+    return [dataset.train.of(user) for user in population.drawn[: population.num_malicious]]
+  if config.own_items >= dataset.num_items:
+    raise ConfigError(f"attacker.own_items must be below the {dataset.num_items} items of {dataset.name}, got"
+                      f" {config.own_items}")
+  drawn = [rng.choice(dataset.num_items, config.own_items, replace=False) for _ in range(population.num_malicious)]
+  return [one.astype(np.int32) for one in drawn]
+
+
+def public_part(lists: ItemLists, share: float, rng: np.random.Generator) -> ItemLists:
+  """The part of each user's items that everybody can see: a share of it, rounded up, drawn without replacement.
+
+  >>> public_part(ItemLists.from_lists([[4, 5, 6], []]), 0.4, np.random.default_rng(0)).lengths.tolist()
+  [2, 0]
+  """
+  # A product just above an integer counts as that integer.
+  counts = np.ceil(share * lists.lengths - 1e-9).astype(int)
+  return ItemLists.from_lists([rng.permutation(lists.of(user))[:count] for user, count in enumerate(counts)])
+
+
 def training_lists(dataset: Dataset, population: Population, profiles: list[np.ndarray] | None) -> ItemLists:
   """What each client trains on: benign users their items, malicious clients their profiles or nothing.
 

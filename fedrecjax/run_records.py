@@ -22,7 +22,7 @@ class Structure(NamedTuple):
     num_negatives: q.
     mean: whether a client's loss is a mean.
     unique_rows: whether the defence's rule needs one row per client and item.
-    malicious_data: whether malicious clients hold training data.
+    malicious_data: whether malicious clients hold training data that the attack replaces the uploads of.
     omniscient: whether the attack has been granted all benign uploads.
     num_tiles: tiles planned for the samples of a round (:mod:`fedrecjax.tiles`).
     own_shared: whether clients' gradients of shared parameters are told apart, and not only added up.
@@ -31,6 +31,8 @@ class Structure(NamedTuple):
     l2_rows: which item rows the L2 penalty is on.
     dropout: whether looked-up vectors are dropped.
     pseudo_items: items that each client adds to hide its own.
+    pool_capacity: training samples planned for the pool of an attack (`Attack.pool`); 0 without one.
+    pool_tiles: tiles planned for them.
   """
 
   num_items: int
@@ -49,6 +51,8 @@ class Structure(NamedTuple):
   l2_rows: str = "none"
   dropout: bool = False
   pseudo_items: int = 0
+  pool_capacity: int = 0
+  pool_tiles: int = 0
 
 
 class Parts(NamedTuple):
@@ -58,6 +62,7 @@ class Parts(NamedTuple):
     model: base recommender.
     loss: of one sample.
     poison: of the attack.
+    samples: of the attack.
     client_term: of the defence.
     client_transform: of the defence.
     filter: of the defence.
@@ -67,6 +72,7 @@ class Parts(NamedTuple):
   model: Model
   loss: Loss
   poison: Any
+  samples: Any
   client_term: Any
   client_transform: Any
   filter: Any
@@ -144,12 +150,14 @@ class RoundInput(NamedTuple):
     clients: int32 `[C]`.
     malicious: int32 `[A]`.
     slot: int32 `[A]`.
+    pool: malicious clients of the attack's pool, int32 `[pool]`; None without one.
   """
 
   number: Array
   clients: Array
   malicious: Array
   slot: Array
+  pool: Array | None = None
 
 
 class RoundReport(NamedTuple):

@@ -125,6 +125,42 @@ def penalize_table(public: Public, update: Update, l2: Array | float) -> Update:
   return update._replace(items=items, shared=shared)
 
 
+def attack_view(structure: Structure, run: Constants, state: SimulationState, inputs: RoundInput) -> AttackView:
+  """What every attacker sees of a round."""
+  active = inputs.malicious >= 0
+  return AttackView(
+    public=state.server.public,
+    round=inputs.number,
+    client=jnp.where(active, inputs.malicious, structure.num_clients - structure.num_benign),
+    active=active,
+    slot=inputs.slot,
+    targets=run.data.evaluation.targets,
+    learning_rate=jnp.asarray(run.numbers.learning_rate),
+    benign=None,
+    model=run.parts.model._replace(history=structure.history),
+    num_clients=inputs.clients.shape[0],
+    private=state.private.at[structure.num_benign + inputs.malicious].get(mode="clip"),
+    loss=run.parts.loss,
+  )
+
+
+def attacking(inputs: RoundInput) -> Array:
+  """Which places of a round hold a client that attacks in it, bool `[C]`."""
+  place = jnp.where(inputs.malicious >= 0, inputs.slot, inputs.clients.shape[0])
+  return jnp.zeros(inputs.clients.shape[0], bool).at[place].set(True, mode="drop")
+
+
+def pool_uploads(structure: Structure, run: Constants, state: SimulationState, inputs: RoundInput) -> ClientUpdates:
+  """What the malicious clients of the round's pool would upload if they behaved, one row per client and item."""
+  assert inputs.pool is not None
+  alone = structure._replace(capacity=structure.pool_capacity, num_tiles=structure.pool_tiles)
+  honest = run._replace(parts=run.parts._replace(client_term=None))
+  clients = structure.num_benign + inputs.pool
+  view = client_view(alone, honest, state, inputs._replace(clients=clients))
+  uploads = train(alone, honest, state, view, jnp.zeros(clients.shape[0], bool)).uploads
+  return merge_rows(uploads, structure.num_items)
+
+
 def attack(
   structure: Structure,
   run: Constants,
@@ -143,19 +179,17 @@ def attack(
     own: what the malicious clients would upload if they behaved.
     benign: uploads of all others; shown only to an attack that has been granted them.
   """
-  active = inputs.malicious >= 0
-  view = AttackView(
-    public=state.server.public,
-    round=inputs.number,
-    client=jnp.where(active, inputs.malicious, structure.num_clients - structure.num_benign),
-    active=active,
-    slot=inputs.slot,
-    targets=run.data.evaluation.targets,
-    learning_rate=jnp.asarray(run.numbers.learning_rate),
-    benign=benign if structure.omniscient else None,
-    model=run.parts.model,
-    num_clients=inputs.clients.shape[0],
-  )
+  view = attack_view(structure, run, state, inputs)
+  view = view._replace(benign=benign if structure.omniscient else None)
+  if structure.pool_capacity > 0:
+    # Most rounds of some federations have no attacker, and the pool may be as large as a round.
+    shape = jax.eval_shape(lambda: pool_uploads(structure, run, state, inputs))
+    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
+    empty = empty._replace(item=jnp.full_like(empty.item, structure.num_items))
+    pool = lax.cond(
+      jnp.any(view.active), lambda: pool_uploads(structure, run, state, inputs), lambda: empty
+    )
+    view = view._replace(pool=pool)
   return run.parts.poison(state.attack, own, view, jax.random.fold_in(run.keys.attack, inputs.number))
 
 
@@ -238,13 +272,18 @@ def train_round(
   parts, server = run.parts, state.server
   present = inputs.clients < structure.num_clients
   is_benign = inputs.clients < structure.num_benign
+  hostile = attacking(inputs)
   view = client_view(structure, run, state, inputs)
+  if parts.samples is not None:
+    key = jax.random.fold_in(jax.random.fold_in(run.keys.attack, inputs.number), 1)
+    seen = attack_view(structure, run, state, inputs)
+    view = view._replace(samples=parts.samples(state.attack, view.samples, seen, hostile, key))
   trained = train(structure, run, state, view, is_benign)
   uploads, defense_state = trained.uploads, trained.state
   own = no_uploads(server.public.items.shape[1])
   if parts.poison is not None and structure.malicious_data:
-    own = keep_clients(uploads, ~is_benign, structure.num_items)
-    uploads = keep_clients(uploads, is_benign, structure.num_items)
+    own = keep_clients(uploads, hostile, structure.num_items)
+    uploads = keep_clients(uploads, ~hostile, structure.num_items)
   if parts.client_transform is not None:
     merged = merge_rows(uploads, structure.num_items)
     uploads, defense_state = parts.client_transform(defense_state, merged, view)
@@ -269,7 +308,7 @@ def train_round(
       learning_rate=run.numbers.learning_rate,
       key=jax.random.fold_in(run.keys.defense, inputs.number),
     ),
-    uploads, present & ~is_benign,
+    uploads, hostile,
   )
   if structure.l2_rows == "table":
     update = penalize_table(server.public, update, run.numbers.l2)

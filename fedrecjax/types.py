@@ -130,6 +130,34 @@ class Update(NamedTuple):
   kept: Array | None = None
 
 
+class Samples(NamedTuple):
+  """The training samples of a round's clients, end to end, at a planned number of places P.
+
+  Attributes:
+    client: place of the sample's client within the round, int32 `[P]`.
+    valid: whether the place is used, bool `[P]`.
+    first: place of the client's first sample, int32 `[P]`.
+    length: number of the client's samples, int32 `[C]`.
+    trained: number of those that its loss is over, int32 `[C]`: all, but for models of histories, in which a client's
+      first sample has no history.
+    positive: positive item, int32 `[P]`.
+    negatives: int32 `[P, q]`.
+    uploaded: items under which the rows of positive and negatives are uploaded, int32 `[P, 1 + q]`; M where a copy
+      is not uploaded and where the place is unused.
+    flipped: clients that take their positives for negatives and the other way round, bool `[C]`; None if nobody does.
+  """
+
+  client: Array
+  valid: Array
+  first: Array
+  length: Array
+  trained: Array
+  positive: Array
+  negatives: Array
+  uploaded: Array
+  flipped: Array | None = None
+
+
 class AttackContext(NamedTuple):
   """What an attack is given before training. Host arrays; nothing in it depends on benign data unless granted.
 
@@ -142,6 +170,8 @@ class AttackContext(NamedTuple):
       `[rounds, A]`. Used to size what an attack stores; the simulated attacker does not act on it.
     popularity: interactions of each item in the training data `[M]`, or None unless the attack requires
       `"popularity"`.
+    interactions: the benign users' training items, an :class:`fedrecjax.datasets.ItemLists` by user: all of them if
+      the attack requires `"interactions"`, the public ones if it requires `"public_interactions"`, else None.
   """
 
   num_items: int
@@ -150,6 +180,7 @@ class AttackContext(NamedTuple):
   dim: int
   rounds: np.ndarray
   popularity: np.ndarray | None
+  interactions: Any = None
 
 
 class AttackView(NamedTuple):
@@ -166,6 +197,11 @@ class AttackView(NamedTuple):
     benign: all benign uploads of the round, or None unless the attack requires `"benign_uploads"`.
     model: functions of the base recommender, which every client runs.
     num_clients: C, static.
+    private: the malicious clients' own vectors, float32 `[A, d]`; they are trained where the clients hold data.
+    pool: what malicious clients drawn for this round would upload if they behaved, whether or not they take part in
+      it, for attacks with `Attack.pool`; `client` is the place among them. One row per client and item, in order of
+      items. None for other attacks.
+    loss: of one sample, which every client minimises; None in views made by hand.
   """
 
   public: Public
@@ -178,6 +214,9 @@ class AttackView(NamedTuple):
   benign: ClientUpdates | None
   model: Model
   num_clients: int
+  private: Array | None = None
+  pool: ClientUpdates | None = None
+  loss: Loss | None = None
 
 
 def no_state(key: Array, context: Any) -> tuple[()]:
@@ -194,15 +233,21 @@ class Attack(NamedTuple):
       if they behaved (unused places only, when they have no data). None for an attack that only poisons data.
     init: `(key, context) -> state`, run once before training.
     profiles: `(rng, context) -> one item list per malicious client`: the data that malicious clients train on.
-      None if they have none.
-    requires: what the attack must be granted: any of `"popularity"`, `"benign_uploads"`. The simulator grants no
-      more than is named here.
+      None if they have none, or their own.
+    samples: `(state, samples, view, malicious, key) -> samples`: what malicious clients, bool `[C]`, train on in a
+      round instead of their data; samples of others must be left alone. None if it is their data.
+    pool: malicious clients whose honest uploads the attack is shown in each round with an attacker (`view.pool`).
+    requires: what the attack must be granted, any of `"popularity"`, `"interactions"`, `"public_interactions"`,
+      `"benign_uploads"`, and `"own_data"`: malicious clients hold data like others do, their own if they were users,
+      else random items. The simulator grants no more than is named here.
   """
 
   poison: Callable[[State, ClientUpdates, AttackView, Array], tuple[ClientUpdates, State]] | None = None
   init: Callable[[Array, AttackContext], State] = no_state
   profiles: Callable[[np.random.Generator, AttackContext], list[np.ndarray]] | None = None
   requires: frozenset[str] = frozenset()
+  samples: Callable[[State, Samples, AttackView, Array, Array], Samples] | None = None
+  pool: int = 0
 
 
 class DefenseContext(NamedTuple):
@@ -229,32 +274,6 @@ class DefenseContext(NamedTuple):
   indptr: np.ndarray | None
   held: np.ndarray | None
   shared: Any = ()
-
-
-class Samples(NamedTuple):
-  """The training samples of a round's clients, end to end, at a planned number of places P.
-
-  Attributes:
-    client: place of the sample's client within the round, int32 `[P]`.
-    valid: whether the place is used, bool `[P]`.
-    first: place of the client's first sample, int32 `[P]`.
-    length: number of the client's samples, int32 `[C]`.
-    trained: number of those that its loss is over, int32 `[C]`: all, but for models of histories, in which a client's
-      first sample has no history.
-    positive: positive item, int32 `[P]`.
-    negatives: int32 `[P, q]`.
-    uploaded: items under which the rows of positive and negatives are uploaded, int32 `[P, 1 + q]`; M where a copy
-      is not uploaded and where the place is unused.
-  """
-
-  client: Array
-  valid: Array
-  first: Array
-  length: Array
-  trained: Array
-  positive: Array
-  negatives: Array
-  uploaded: Array
 
 
 class ClientView(NamedTuple):

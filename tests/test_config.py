@@ -46,6 +46,11 @@ GOLDEN = {
   "attacker.targets": "given",
   "attacker.num_targets": 1,
   "attacker.target_items": [5, 10],
+  "attacker.start_epoch": 0,
+  "attacker.stop_epoch": None,
+  "attacker.colluding": True,
+  "attacker.own_items": 30,
+  "attacker.public_share": 0.01,
   "eval.every": 10,
   "eval.candidates": "sampled",
   "eval.num_negatives": 99,
@@ -70,7 +75,7 @@ GOLDEN = {
   "median.dense_zeros": False,
   "median.shared": "rule",
 }
-GOLDEN_HASH = "4d8f8a04a8648e39"
+GOLDEN_HASH = "15c1d36340b153d9"
 
 
 def test_the_hash_of_a_fixed_configuration():
