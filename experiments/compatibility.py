@@ -97,7 +97,7 @@ def try_out(triple: Triple) -> str | None:
   except ConfigError as error:
     return str(error)
   before = jax.tree.map(np.asarray, run.state.server.public)
-  state, (loss, _) = jitted_rounds(run.structure, run.constants, run.state, round_inputs(run.rounds, slice(0, ROUNDS)))
+  state, (loss, *_) = jitted_rounds(run.structure, run.constants, run.state, round_inputs(run.rounds, slice(0, ROUNDS)))
   numbers = jax.tree.leaves((state.server.public, state.private, loss))
   if not all(np.isfinite(one).all() for one in numbers):
     raise RuntimeError(f"{'/'.join(triple)}: a number is not finite after {ROUNDS} rounds")

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 from rich.console import Console
 
-from experiments.detected import detection_table
 from experiments.flags import Options
 from experiments.frames import rebuild_results, versions_of
 from experiments.grid import Cell, cell_name, expand, varying_fields
@@ -17,6 +16,7 @@ from experiments.paths import failure_file, is_finished
 from experiments.plots import PlotError, plot_utility_exposure
 from experiments.recipes import RECIPES
 from experiments.report import compare_with_unattacked, recipe_table, summarise
+from experiments.round_tables import detection_table, stealth_table
 from experiments.tables import Table, print_table, write_markdown
 
 
@@ -56,7 +56,7 @@ def conclude(options: Options, cells: Sequence[Cell], failures: Mapping[str, str
 
 
 def tables_of(options: Options, finished: Sequence[Cell], results: pl.DataFrame) -> list[Table]:
-  """A table per recipe, or one of the grid; the comparison with runs without attack; what defences caught."""
+  """A table per recipe, or one of the grid; the comparison with runs without attack; what every round tells."""
   tables = []
   for name in options.recipes:
     own = {cell.hash for cell in expand(RECIPES[name].settings, options.settings)}
@@ -65,7 +65,9 @@ def tables_of(options: Options, finished: Sequence[Cell], results: pl.DataFrame)
       tables.append(recipe_table(RECIPES[name], cells, results, options.settings))
   if not options.recipes:
     tables.append(summarise(finished, results, title="Sweep"))
-  further = (compare_with_unattacked(finished, options.out_dir), detection_table(finished, options.out_dir))
+  further = tuple(
+    table(finished, options.out_dir) for table in (compare_with_unattacked, detection_table, stealth_table)
+  )
   return [*tables, *(table for table in further if table is not None)]
 
 

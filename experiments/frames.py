@@ -65,23 +65,27 @@ def cell_frames(cell: Cell, result: Result, version: str) -> tuple[pl.DataFrame,
   return metrics.with_columns(constants), per_user
 
 
-def detection_frame(result: Result) -> pl.DataFrame | None:
-  """One row per round of a defence that rejects or rescales uploads, None for others; undefined shares are null."""
-  if not result.detection:
-    return None
-  rounds = len(next(iter(result.detection.values())))
-  return pl.DataFrame({"round": np.arange(1, rounds + 1), **result.detection}).fill_nan(None)
+def round_frames(result: Result) -> dict[str, pl.DataFrame]:
+  """Tables of one row per round by name, where there is anything to tell; undefined shares are null.
+
+  "detection" is there for defences that reject or rescale uploads, "stealth" where somebody is malicious.
+  """
+  frames = {}
+  for name, columns in (("detection", result.detection), ("stealth", result.stealth)):
+    if columns:
+      rounds = len(next(iter(columns.values())))
+      frames[name] = pl.DataFrame({"round": np.arange(1, rounds + 1), **columns}).fill_nan(None)
+  return frames
 
 
 def write_cell(out_dir: pathlib.Path, cell: Cell, result: Result, version: str) -> None:
   """Writes the folder of a finished cell, as a whole."""
   metrics, per_user = cell_frames(cell, result, version)
-  detection = detection_frame(result)
   with new_folder(cell_dir(out_dir, cell)) as folder:
     metrics.write_parquet(folder / "metrics.parquet")
     per_user.write_parquet(folder / "per_user.parquet")
-    if detection is not None:
-      detection.write_parquet(folder / "detection.parquet")
+    for name, frame in round_frames(result).items():
+      frame.write_parquet(folder / f"{name}.parquet")
     content = {"config_hash": cell.hash, "version": version, "config": cell.flat}
     (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n")
 

@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fedrecjax.run_records import Constants, RoundInput, Structure
+from fedrecjax.run_records import Constants, Reports, RoundInput, Structure, gathered
 from fedrecjax.simulation import client_view, train, train_round
 from fedrecjax.tiles import TILE_SAMPLES
-from fedrecjax.types import Array, SimulationState
+from fedrecjax.types import SimulationState
 
 _STAGES = {
   "client_term": "the defense's term at the clients",
@@ -126,12 +126,10 @@ def debug_round(
 
 def debug_rounds(
   structure: Structure, run: Constants, state: SimulationState, inputs: RoundInput
-) -> tuple[SimulationState, tuple[Array, Array | None]]:
+) -> tuple[SimulationState, Reports]:
   """Several rounds; arguments and result as of :func:`fedrecjax.simulation.train_rounds`."""
   reports = []
   for place in range(inputs.number.shape[0]):
     state, report = debug_round(structure, run, state, jax.tree.map(lambda leaf, place=place: leaf[place], inputs))
     reports.append(report)
-  loss = sum(report.loss for report in reports) / sum(report.benign for report in reports)
-  verdicts = None if reports[0].verdicts is None else jnp.stack([report.verdicts for report in reports])
-  return state, (loss, verdicts)
+  return state, gathered(jax.tree.map(lambda *leaves: jnp.stack(leaves), *reports))

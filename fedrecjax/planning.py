@@ -12,6 +12,7 @@ import numpy as np
 
 from fedrecjax.client_optimizer import init_client_optimizer
 from fedrecjax.client_transforms import clip_and_noise, privatize
+from fedrecjax.collusion import each_alone
 from fedrecjax.config import AttackerConfig, ConfigError, EvalConfig, TrainConfig
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.defenses import chain
@@ -155,6 +156,8 @@ def plan(
     DataError: if the data set cannot be evaluated as asked.
   """
   _check_grants(model, attack, defense, train)
+  if not attacker.colluding:
+    attack = each_alone(attack)
   if attack.poison is None and attack.profiles is None and attack.samples is None:
     attacker = attacker_without_clients(attacker)
   keys = split_key(jax.random.key(seed))

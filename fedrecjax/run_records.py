@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from fedrecjax.evaluation import EvaluationData
 from fedrecjax.local_training import TrainingData
@@ -167,8 +168,29 @@ class RoundReport(NamedTuple):
     loss: sum of the benign clients' losses.
     benign: number of benign clients.
     verdicts: of a defence that rejects or rescales uploads, see :func:`fedrecjax.detection.verdicts`; else None.
+    stealth: of malicious uploads, see :func:`fedrecjax.stealth.measure_stealth`; None if nobody is malicious.
   """
 
   loss: Array
   benign: Array
   verdicts: Array | None
+  stealth: Array | None = None
+
+
+class Reports(NamedTuple):
+  """What several rounds tell about themselves.
+
+  Attributes:
+    loss: mean loss of the benign clients of all of them.
+    verdicts: of each round, `[rounds, 2, 4]`, or None.
+    stealth: of each round, `[rounds, 6]`, or None.
+  """
+
+  loss: Array
+  verdicts: Array | None
+  stealth: Array | None
+
+
+def gathered(reports: RoundReport) -> Reports:
+  """Reports of rounds one behind another, `[rounds, ...]`, as one."""
+  return Reports(jnp.sum(reports.loss) / jnp.sum(reports.benign), reports.verdicts, reports.stealth)

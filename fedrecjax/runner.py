@@ -19,8 +19,9 @@ from fedrecjax.detection import detection_columns
 from fedrecjax.evaluation import jitted_evaluation, metric_names
 from fedrecjax.participation import Rounds
 from fedrecjax.planning import Run, plan, round_inputs
-from fedrecjax.run_records import Structure
+from fedrecjax.run_records import Reports, Structure
 from fedrecjax.simulation import jitted_rounds
+from fedrecjax.stealth import COUNTS, stealth_columns
 from fedrecjax.types import Attack, Defense, Model, SimulationState
 
 POINTS_TOGETHER = 10
@@ -45,6 +46,8 @@ class Result(NamedTuple):
     detection: one array over rounds per column, see :func:`fedrecjax.detection.detection_columns`; empty for a
       defence that neither rejects nor rescales uploads. `metrics` holds the same over the rounds since the point
       before.
+    stealth: the same for what malicious uploads look like, see :func:`fedrecjax.stealth.stealth_columns`; empty if
+      nobody is malicious.
   """
 
   metrics: dict[str, np.ndarray]
@@ -54,6 +57,11 @@ class Result(NamedTuple):
   state: SimulationState
   compile_s: float
   detection: dict[str, np.ndarray]
+  stealth: dict[str, np.ndarray]
+
+
+class AttackError(RuntimeError):
+  """An attack did what no attacker can do; the message says what."""
 
 
 def _points(rounds: Rounds, epochs: int, every: int) -> list[slice]:
@@ -78,6 +86,7 @@ def execute(
 
   Raises:
     DivergedError: if the loss is no longer finite.
+    AttackError: if the attack uploads in the name of clients that are not its own.
     DebugError: with `debug`, if a stage fails or makes a number that is not finite.
   """
   names = [*metric_names(run.evaluation), "train_loss"]
@@ -87,7 +96,8 @@ def execute(
   rows: list[np.ndarray] = []
   walls: list[float] = []
   judged: list[np.ndarray] = []
-  waiting: list[tuple[jax.Array, jax.Array, jax.Array | None]] = []
+  looked: list[np.ndarray] = []
+  waiting: list[tuple[jax.Array, Reports]] = []
   trained_s, compile_s = 0.0, 0.0
   per_user = None
   for taken in points:
@@ -95,26 +105,28 @@ def execute(
     arguments = (run.structure, run.constants, state, round_inputs(run.rounds, taken))
     if debug:
       spent = 0.0
-      state, (loss, verdicts) = debug_rounds(*arguments)
+      state, reports = debug_rounds(*arguments)
     else:
       train, spent = _program(jitted_rounds, *arguments)
-      state, (loss, verdicts) = train(*arguments[1:])
+      state, reports = train(*arguments[1:])
     key = jax.random.fold_in(run.constants.keys.evaluation, taken.stop - 1)
     data = run.constants.data
     neighbors = data.training.neighbors if taken.stop > run.constants.numbers.neighbors_from else None
     shown = (run.constants.parts.model, state.server.public, state.private, data.evaluation, key, neighbors)
     measure, more = _program(jitted_evaluation, *shown, config=run.evaluation, num_users=run.structure.num_benign)
     means, per_user = measure(*shown)
-    waiting.append((means, loss, verdicts))
+    waiting.append((means, reports))
     if len(waiting) == POINTS_TOGETHER or taken is points[-1]:
-      rows += [np.append(np.asarray(means), np.asarray(loss)) for means, loss, _ in waiting]
-      judged += [np.asarray(verdicts) for *_, verdicts in waiting if verdicts is not None]
+      rows += [np.append(np.asarray(means), np.asarray(one.loss)) for means, one in waiting]
+      judged += [np.asarray(one.verdicts) for _, one in waiting if one.verdicts is not None]
+      looked += [np.asarray(one.stealth) for _, one in waiting if one.stealth is not None]
     compile_s += spent + more
     trained_s += time.perf_counter() - started - spent - more
     if len(rows) > len(walls):
       before = walls[-1] if walls else 0.0
       walls += [before + (trained_s - before) * (place + 1) / len(waiting) for place in range(len(waiting))]
       waiting = []
+      _check_names(looked)
       _check_finite(np.array(rows)[:, -1], ends[: len(rows)] // run.rounds.per_epoch)
       if progress is not None:
         progress(int(taken.stop // run.rounds.per_epoch))
@@ -123,6 +135,8 @@ def execute(
   columns |= {name: table[:, number] for number, name in enumerate(names)}
   if judged:
     columns |= detection_columns(np.array([counts.sum(axis=0) for counts in judged]))
+  if looked:
+    columns |= stealth_columns(np.array([sums.sum(axis=0) for sums in looked]))
   columns["wall_s"] = np.array(walls)
   values = np.asarray(per_user)
   return Result(
@@ -133,6 +147,7 @@ def execute(
     state=state,
     compile_s=compile_s,
     detection=detection_columns(np.concatenate(judged)) if judged else {},
+    stealth=stealth_columns(np.concatenate(looked)) if looked else {},
   )
 
 
@@ -156,6 +171,13 @@ def _check_finite(losses: np.ndarray, epochs: np.ndarray) -> None:
   if bad.any():
     raise DivergedError(f"training diverged: train_loss is {losses[bad][0]} at epoch {epochs[bad][0]};"
                         " a smaller train.learning_rate may help")
+
+
+def _check_names(looked: list[np.ndarray]) -> None:
+  foreign = sum(float(sums[:, COUNTS.index("foreign")].sum()) for sums in looked)
+  if foreign > 0:
+    raise AttackError(f"the attack uploaded {foreign:.0f} rows in the name of clients that are not its own; rows must"
+                      " carry the view.slot of an active place")
 
 
 def simulate(
@@ -193,6 +215,7 @@ def simulate(
     ConfigError: if a number does not fit the data set.
     DataError: if the data set cannot be evaluated as asked.
     DivergedError: if training diverges.
+    AttackError: if the attack uploads in the name of clients that are not its own.
     DebugError: with `debug`, if a stage fails or makes a number that is not finite.
   """
   train = train or TrainConfig()

@@ -15,8 +15,9 @@ from fedrecjax.detection import flagged_by_filter, verdicts
 from fedrecjax.local_steps import train_clients_locally
 from fedrecjax.local_training import LocalSettings, Trained, TrainingData, lay_out, train_clients
 from fedrecjax.pseudo_items import pseudo_uploads
-from fedrecjax.run_records import Constants, Parts, RoundInput, RoundReport, Structure
+from fedrecjax.run_records import Constants, Parts, Reports, RoundInput, RoundReport, Structure, gathered
 from fedrecjax.server import apply_update
+from fedrecjax.stealth import foreign_rows, measure_stealth
 from fedrecjax.tiles import tiles_of
 from fedrecjax.types import (
   Array,
@@ -287,12 +288,16 @@ def train_round(
   if parts.client_transform is not None:
     merged = merge_rows(uploads, structure.num_items)
     uploads, defense_state = parts.client_transform(defense_state, merged, view)
-  attack_state = state.attack
+  attack_state, foreign = state.attack, jnp.int32(0)
   if parts.poison is not None:
     poisoned, attack_state = attack(structure, run, state, inputs, own, uploads)
+    foreign = foreign_rows(poisoned, hostile, structure.num_items)
     if not structure.own_shared:
       poisoned = add_shared(poisoned)
     uploads = concatenate(uploads, poisoned)
+  stealth = None
+  if structure.num_clients > structure.num_benign:
+    stealth = measure_stealth(uploads, hostile, foreign, structure.num_items)
   update, defense_state, judged = defend(
     structure, parts, defense_state,
     DefenseView(
@@ -317,12 +322,12 @@ def train_round(
     state.client_optimizer, state.private, inputs.clients, trained.private, client_rates(run, inputs.clients)
   )
   after = SimulationState(server._replace(defense=defense_state), private, attack_state, optimizer)
-  return after, RoundReport(jnp.sum(jnp.where(is_benign, trained.loss, 0.0)), jnp.sum(is_benign), judged)
+  return after, RoundReport(jnp.sum(jnp.where(is_benign, trained.loss, 0.0)), jnp.sum(is_benign), judged, stealth)
 
 
 def train_rounds(
   structure: Structure, run: Constants, state: SimulationState, inputs: RoundInput
-) -> tuple[SimulationState, tuple[Array, Array | None]]:
+) -> tuple[SimulationState, Reports]:
   """Trains for a number of rounds, as one program.
 
   Args:
@@ -332,14 +337,14 @@ def train_rounds(
     inputs: the rounds, `[rounds, ...]`.
 
   Returns:
-    The state after the last round, and (mean loss of the benign clients of all of them, verdicts of each round).
+    The state after the last round, and what the rounds tell about themselves.
   """
 
   def one_round(state: SimulationState, inputs: RoundInput) -> tuple[SimulationState, RoundReport]:
     return train_round(structure, run, state, inputs)
 
-  state, report = lax.scan(one_round, state, inputs)
-  return state, (jnp.sum(report.loss) / jnp.sum(report.benign), report.verdicts)
+  state, reports = lax.scan(one_round, state, inputs)
+  return state, gathered(reports)
 
 
 jitted_rounds = jax.jit(train_rounds, static_argnames="structure", donate_argnames="state")

@@ -237,6 +237,8 @@ class Attack(NamedTuple):
     samples: `(state, samples, view, malicious, key) -> samples`: what malicious clients, bool `[C]`, train on in a
       round instead of their data; samples of others must be left alone. None if it is their data.
     pool: malicious clients whose honest uploads the attack is shown in each round with an attacker (`view.pool`).
+    colludes: whether what one malicious client uploads depends on the others: on a common state, on what they would
+      upload, on how many they are.
     requires: what the attack must be granted, any of `"popularity"`, `"interactions"`, `"public_interactions"`,
       `"benign_uploads"`, and `"own_data"`: malicious clients hold data like others do, their own if they were users,
       else random items. The simulator grants no more than is named here.
@@ -248,6 +250,7 @@ class Attack(NamedTuple):
   requires: frozenset[str] = frozenset()
   samples: Callable[[State, Samples, AttackView, Array, Array], Samples] | None = None
   pool: int = 0
+  colludes: bool = False
 
 
 class DefenseContext(NamedTuple):

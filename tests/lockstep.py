@@ -10,7 +10,7 @@ import numpy as np
 from fedrecjax import attacks, defenses, models
 from fedrecjax.config import AttackerConfig, EvalConfig, TrainConfig
 from fedrecjax.datasets import Dataset
-from fedrecjax.planning import Run, plan
+from fedrecjax.planning import Run, plan, round_inputs
 from fedrecjax.run_records import RoundInput
 from fedrecjax.sampling import draw_negatives
 from fedrecjax.simulation import client_view, train, train_round
@@ -46,9 +46,8 @@ def make_run(
 
 def round_input(run: Run, number: int) -> RoundInput:
   """The input of one round of a planned run."""
-  rounds = run.rounds
-  arrays = (np.int32(number), rounds.clients[number], rounds.malicious[number], rounds.slot[number])
-  return RoundInput(*(jnp.asarray(array) for array in arrays))
+  inputs = round_inputs(run.rounds, slice(number, number + 1))
+  return jax.tree.map(lambda array: array[0], inputs)
 
 
 class Step(NamedTuple):
@@ -68,7 +67,7 @@ def simulated(run: Run, rounds: int | None = None) -> Iterator[Step]:
   state = run.state
   for number in range(len(run.rounds.clients) if rounds is None else rounds):
     inputs = round_input(run, number)
-    after, (loss, benign, _) = step(run.structure, run.constants, state, inputs)
+    after, (loss, benign, *_) = step(run.structure, run.constants, state, inputs)
     yield Step(state, after, inputs, float(loss), int(benign))
     state = after
 

@@ -142,6 +142,7 @@ def test_the_hash_depends_on_every_field(field):
     "train.privacy_clip": 1.0,
     "train.privacy_noise": 0.1,
     "attacker.membership": "converted",
+    "attacker.stop_epoch": 7,
     "norm_bound.scope": "client",
     "median.scope": "client",
     "median.dense_zeros": True,

@@ -9,10 +9,11 @@ from rich.console import Console
 
 from experiments.frames import column_order, rebuild_results, results_of
 from experiments.grid import expand
-from experiments.paths import CELL_FILES
+from experiments.paths import CELL_FILES, cell_dir
 from experiments.plots import line_fields, over_seeds, panel_fields
 from experiments.progress import LiveProgress, PlainProgress, duration, make_progress
 from experiments.report import group_by_seed, label_fields, shown_metrics, summarise, unattacked_hash
+from experiments.round_tables import stealth_table
 from experiments.tables import Table, markdown, print_table
 from fedrecjax.metrics.stats import mean_interval, student_quantile
 
@@ -108,3 +109,18 @@ def test_durations():
 
 def test_cell_files_are_those_of_the_design():
   assert CELL_FILES == ("config.json", "metrics.parquet", "per_user.parquet")
+
+
+def test_stealth_is_weighted_by_what_was_sent(tmp_path):
+  cells = expand([{}], {"attack": "none,random", "seed": "0-1"})
+  for cell in cells[2:]:
+    folder = cell_dir(tmp_path, cell)
+    folder.mkdir(parents=True)
+    pl.DataFrame({
+      "round": [1, 2, 3], "malicious_uploads": [1.0, 3.0, 0.0], "benign_uploads": [10.0, 10.0, 20.0],
+      "malicious_rows": [60.0, 20.0, None], "benign_rows": [100.0, 50.0, 75.0],
+      "norm_percentile": [0.5, 1.0, None]}).write_parquet(folder / "stealth.parquet")
+  table = stealth_table(cells, tmp_path)
+  # (60 + 3 * 20) / 4 rows, (1000 + 500 + 1500) / 40 rows, (60 * 0.5 + 60 * 1) / 120.
+  assert table.rows == (("random", "none", "2", "1.3", "30", "75", "0.750"),)
+  assert stealth_table(cells[:2], tmp_path) is None
