@@ -62,10 +62,10 @@ def stealth_table(cells: Sequence[Cell], out_dir: pathlib.Path) -> Table | None:
     if not frames:
       continue
     together = pl.concat(frames).select(
-      malicious=pl.col("malicious_uploads").mean(),
-      malicious_rows=_mean("malicious_rows", pl.col("malicious_uploads")),
-      benign_rows=_mean("benign_rows", pl.col("benign_uploads")),
-      norm_percentile=_mean("norm_percentile", pl.col("malicious_uploads") * pl.col("malicious_rows")),
+      malicious=pl.col("malicious_clients").mean(),
+      malicious_rows=_mean("malicious_rows", pl.col("malicious_clients")),
+      benign_rows=_mean("benign_rows", pl.col("benign_clients")),
+      norm_percentile=_mean("norm_percentile", pl.col("malicious_clients") * pl.col("malicious_rows")),
     )
     malicious, *counts, percentile = together.row(0)
     texts = [f"{malicious:.1f}", *("-" if one is None else f"{one:.0f}" for one in counts)]

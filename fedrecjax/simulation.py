@@ -297,7 +297,8 @@ def train_round(
     uploads = concatenate(uploads, poisoned)
   stealth = None
   if structure.num_clients > structure.num_benign:
-    stealth = measure_stealth(uploads, hostile, foreign, structure.num_items)
+    sending = ~hostile & (view.samples.trained > 0)
+    stealth = measure_stealth(uploads, hostile, sending, foreign, structure.num_items)
   update, defense_state, judged = defend(
     structure, parts, defense_state,
     DefenseView(

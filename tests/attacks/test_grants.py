@@ -251,10 +251,10 @@ def test_stealth_by_hand():
   row = jnp.array([1.0, 3.0, 4.0, 2.0, 5.0, 9.0])[:, None]
   uploads = ClientUpdates(jnp.array([0, 0, 2, 1, 1, 0]), jnp.array([0, 1, 0, 3, 3, 8]), row)
   hostile = jnp.array([False, True, False, False])
-  sums = np.asarray(measure_stealth(uploads, hostile, jnp.int32(0), 8))
-  np.testing.assert_allclose(sums, [1, 2, 2, 3, 1 / 3 + 1, 0], rtol=1e-6)
+  sums = np.asarray(measure_stealth(uploads, hostile, ~hostile, jnp.int32(0), 8))
+  np.testing.assert_allclose(sums, [1, 2, 3, 3, 1 / 3 + 1, 0], rtol=1e-6)
   columns = stealth_columns(sums[None])
-  assert columns["malicious_rows"] == [2] and columns["benign_rows"] == [1.5]
+  assert columns["malicious_rows"] == [2] and columns["benign_rows"] == [1]
   np.testing.assert_allclose(columns["norm_percentile"], [2 / 3])
 
 
@@ -267,7 +267,9 @@ def test_norm_percentile_is_that_of_all_pairs(seed):
   hostile = np.array([False, True, False, True, False])
   uploads = ClientUpdates(*map(jnp.asarray, (client, item, norm[:, None].astype(np.float32))))
   columns = stealth_columns(
-    np.asarray(measure_stealth(uploads, jnp.asarray(hostile), jnp.int32(0), 9))[None]
+    np.asarray(
+      measure_stealth(uploads, jnp.asarray(hostile), jnp.asarray(~hostile), jnp.int32(0), 9)
+    )[None]
   )
   bad, good = norm[hostile[client] & (item == 0)], norm[~hostile[client] & (item == 0)]
   expected = np.mean([np.mean(good < one) for one in bad])
@@ -280,9 +282,9 @@ def test_what_uploads_look_like_is_reported_per_round_and_per_point(small):
     small, model=models.mf(dim=4), attack=sends_ones(), train=TRAIN, attacker=attacker,
     evaluation=EvalConfig(ks=(3,)),
   )
-  per_round = result.stealth["malicious_uploads"]
+  per_round = result.stealth["malicious_clients"]
   assert per_round.sum() == 4 * 3
-  assert result.metrics["malicious_uploads"].tolist() == [0, 4, 4, 4]
+  assert result.metrics["malicious_clients"].tolist() == [0, 4, 4, 4]
   assert np.isnan(result.metrics["norm_percentile"][0])
   assert (result.metrics["malicious_rows"][1:] == 2).all()
   assert (result.metrics["norm_percentile"][1:] > 0.99).all()

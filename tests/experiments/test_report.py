@@ -117,7 +117,7 @@ def test_stealth_is_weighted_by_what_was_sent(tmp_path):
     folder = cell_dir(tmp_path, cell)
     folder.mkdir(parents=True)
     pl.DataFrame({
-      "round": [1, 2, 3], "malicious_uploads": [1.0, 3.0, 0.0], "benign_uploads": [10.0, 10.0, 20.0],
+      "round": [1, 2, 3], "malicious_clients": [1.0, 3.0, 0.0], "benign_clients": [10.0, 10.0, 20.0],
       "malicious_rows": [60.0, 20.0, None], "benign_rows": [100.0, 50.0, 75.0],
       "norm_percentile": [0.5, 1.0, None]}).write_parquet(folder / "stealth.parquet")
   table = stealth_table(cells, tmp_path)
