@@ -203,7 +203,7 @@ def from_flat(values: dict[str, Any]) -> RunConfig:
     owner = next(iter(fields_of))
     raise ConfigError(f"field {owner}.{next(iter(fields_of[owner]))} belongs to no part of this run")
   if names["attack"] == "none":
-    sections["attacker"] = dataclasses.replace(sections["attacker"], malicious_ratio=0.0, membership="added")
+    sections["attacker"] = sections["attacker"].without_clients()
   return RunConfig(dataset, methods["model"][0], methods["attack"][0], tuple(methods["defense"]), seed, **sections)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -159,7 +158,7 @@ def plan(
   if not attacker.colluding:
     attack = each_alone(attack)
   if attack.poison is None and attack.profiles is None and attack.samples is None:
-    attacker = attacker_without_clients(attacker)
+    attacker = attacker.without_clients()
   keys = split_key(jax.random.key(seed))
   population = make_population(dataset, attacker, seed)
   rounds = draw_rounds(
@@ -281,11 +280,6 @@ def _granted_interactions(
   if "interactions" in attack.requires:
     return lists
   return public_part(lists, attacker.public_share, np.random.default_rng([seed, 3]))
-
-
-def attacker_without_clients(attacker: AttackerConfig) -> AttackerConfig:
-  """The same targets, but nobody who promotes them."""
-  return dataclasses.replace(attacker, malicious_ratio=0.0, membership="added")
 
 
 def round_inputs(rounds: Rounds, taken: slice) -> RoundInput:

@@ -207,6 +207,12 @@ class AttackerConfig:
     require(len(set(self.target_items)) == len(self.target_items), "attacker.target_items", "different items",
             self.target_items)
 
+  def without_clients(self) -> AttackerConfig:
+    """The same targets, but nobody who promotes them."""
+    return AttackerConfig(
+      malicious_ratio=0.0, targets=self.targets, num_targets=self.num_targets, target_items=self.target_items
+    )
+
 
 @dataclasses.dataclass(frozen=True)
 class EvalConfig:

@@ -143,6 +143,7 @@ def test_the_hash_depends_on_every_field(field):
     "train.privacy_noise": 0.1,
     "attacker.membership": "converted",
     "attacker.stop_epoch": 7,
+    "attacker.colluding": False,
     "norm_bound.scope": "client",
     "median.scope": "client",
     "median.dense_zeros": True,
@@ -181,7 +182,10 @@ def test_defaults_are_a_configuration():
 
 
 def test_without_an_attack_nobody_is_malicious():
-  first = from_flat({"attacker.malicious_ratio": 0.3, "attacker.membership": "converted"})
+  first = from_flat({
+    "attacker.malicious_ratio": 0.3, "attacker.membership": "converted", "attacker.start_epoch": 5,
+    "attacker.colluding": False,
+  })
   assert first.attacker.malicious_ratio == 0
   assert first.hash() == from_flat({}).hash()
 
