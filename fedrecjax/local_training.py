@@ -26,6 +26,7 @@ class TrainingData(NamedTuple):
     uploaded: items under which the rows of a sample are uploaded, int32 `[samples, 1 + q]`, M where a copy is not
       uploaded; None where every copy counts.
     complement: for drawing items outside a client's list.
+    for_negatives: for drawing negatives, which may be outside more than that.
     neighbors: other clients whose vectors a client has been given, int32 `[clients, K]`, past the last client where
       there are fewer; None without.
   """
@@ -36,6 +37,7 @@ class TrainingData(NamedTuple):
   negatives: Array | None
   uploaded: Array | None
   complement: Complement
+  for_negatives: Complement
   neighbors: Array | None = None
 
 
@@ -62,7 +64,7 @@ def lay_out(
   positive = data.positive[sample]
   if data.negatives is None:
     negatives = draw_negatives(
-      key, data.complement, jnp.minimum(clients, last_client)[layout.segment], layout.offset,
+      key, data.for_negatives, jnp.minimum(clients, last_client)[layout.segment], layout.offset,
       count=num_negatives, num_items=num_items,
     )
   else:

@@ -30,7 +30,14 @@ from fedrecjax.participation import (
   sample_capacity,
   tiles_needed,
 )
-from fedrecjax.population import Population, make_population, own_lists, public_part, training_lists
+from fedrecjax.population import (
+  Population,
+  interacted_lists,
+  make_population,
+  own_lists,
+  public_part,
+  training_lists,
+)
 from fedrecjax.run_records import Constants, Numbers, Parts, RoundInput, RunData, Structure, split_key
 from fedrecjax.sampling import complement_of, draw_negatives
 from fedrecjax.server import init_optimizer
@@ -67,9 +74,10 @@ def jitted_private(init_private: Callable[[jax.Array], jax.Array], key: jax.Arra
 
 
 def _training_data(
-  lists: ItemLists, num_items: int, train: TrainConfig, key: jax.Array, *, history: int = 0
+  lists: ItemLists, avoided: ItemLists, num_items: int, train: TrainConfig, key: jax.Array, *, history: int = 0
 ) -> TrainingData:
   complement = complement_of(lists)
+  for_negatives = complement if avoided is lists else complement_of(avoided)
   if history > 0:
     lists = latest(lists, history + 1)
   users = np.repeat(np.arange(len(lists)), lists.lengths)
@@ -77,7 +85,7 @@ def _training_data(
   negatives = uploaded = None
   if train.negatives == "once":
     offset = np.arange(len(users)) - lists.indptr[users]
-    negatives = jitted_draw(key, complement, jnp.asarray(users, jnp.int32), jnp.asarray(offset, jnp.int32),
+    negatives = jitted_draw(key, for_negatives, jnp.asarray(users, jnp.int32), jnp.asarray(offset, jnp.int32),
                      count=train.num_negatives, num_items=num_items)
     if train.duplicates == "first":
       items = np.concatenate([lists.items[:, None], np.asarray(negatives)], axis=1)
@@ -86,7 +94,7 @@ def _training_data(
       first[np.unique(pairs, return_index=True)[1]] = True
       uploaded = jnp.asarray(np.where(first.reshape(items.shape), items, num_items), jnp.int32)
   start, length = (jnp.asarray(array, jnp.int32) for array in (lists.indptr[:-1], lists.lengths))
-  return TrainingData(start, length, positive, negatives, uploaded, complement)
+  return TrainingData(start, length, positive, negatives, uploaded, complement, for_negatives)
 
 
 def _held_items(lists: ItemLists, data: TrainingData, num_items: int) -> tuple[np.ndarray, np.ndarray]:
@@ -191,7 +199,7 @@ def plan(
       profiles = attack.profiles(np.random.default_rng([seed, 1]), context)
     elif has_data:
       profiles = own_lists(dataset, population, attacker, np.random.default_rng([seed, 1]))
-    if poison is not None:
+    if poison is not None or attack.samples is not None:
       attack_state = attack.init(keys.attack, context)
   except ValueError as error:
     raise ConfigError(f"the attack does not fit {dataset.name}: {error}") from error
@@ -239,7 +247,8 @@ def plan(
     filter=as_argument(defense.filter),
     aggregate=as_argument(defense.aggregate),
   )
-  training = _training_data(lists, dataset.num_items, train, keys.negatives, history=model.history)
+  avoided = interacted_lists(dataset, population, lists) if train.negatives_outside == "interacted" else lists
+  training = _training_data(lists, avoided, dataset.num_items, train, keys.negatives, history=model.history)
   if model.neighbors > 0:
     drawn = draw_neighbors(lists, model.neighbors, dataset.num_items, seed)
     training = training._replace(neighbors=jnp.asarray(drawn))

@@ -127,3 +127,22 @@ def training_lists(dataset: Dataset, population: Population, profiles: list[np.n
       raise ConfigError(f"{dataset.name}: client {client} has interacted with all {dataset.num_items} items, so no"
                         " negative can be drawn for it")
   return ItemLists.from_lists(lists)
+
+
+def interacted_lists(dataset: Dataset, population: Population, lists: ItemLists) -> ItemLists:
+  """What each client trains on and, for benign users, what of theirs has been set aside or held out.
+
+  Raises:
+    ConfigError: if that is every item, so that no negative can be drawn.
+  """
+  aside = [dataset.test] if dataset.validation is None else [dataset.test, dataset.validation]
+  joined = [
+    np.concatenate([lists.of(client), *(one.of(user) for one in aside)])
+    for client, user in enumerate(population.users)
+  ]
+  joined += [lists.of(client) for client in range(len(joined), len(lists))]
+  for client, items in enumerate(joined):
+    if len(np.unique(items)) == dataset.num_items:
+      raise ConfigError(f"train.negatives_outside: client {client} of {dataset.name} has interacted with all"
+                        f" {dataset.num_items} items, expected training")
+  return ItemLists.from_lists(joined)

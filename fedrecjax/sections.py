@@ -74,7 +74,10 @@ class TrainConfig:
     reduction: a client's loss is the "mean" or the "sum" over its training pairs.
     num_negatives: negatives per positive, q.
     negatives: "once" draws them before training and keeps them, as all published codes do; "every_round" draws
-      anew. Held-out items can be drawn: leaving them out would leak the answer.
+      anew.
+    negatives_outside: items that are not drawn as negatives: those of the client's "training", so that held-out items
+      can be; or all it has "interacted" with, validation and held-out items too, which tells training the answer
+      (ClusterAttack's code).
     duplicates: an item that occurs several times in a client's list is uploaded as the "sum" of its gradients, or
       only its "first" occurrence counts, as in PIECK's published code (needs negatives=once).
     learning_rate: step size of the server, and of the clients for their own vectors.
@@ -113,6 +116,7 @@ class TrainConfig:
   reduction: Literal["mean", "sum"] = "mean"
   num_negatives: int = 1
   negatives: Literal["once", "every_round"] = "once"
+  negatives_outside: Literal["training", "interacted"] = "training"
   duplicates: Literal["sum", "first"] = "sum"
   learning_rate: float = 1.0
   client_learning_rate: float | None = None

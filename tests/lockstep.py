@@ -99,7 +99,7 @@ def pairs_of(run: Run, number: int) -> tuple[list[np.ndarray], list[np.ndarray]]
     negative = np.asarray(
       draw_negatives(
         key,
-        data.complement,
+        data.for_negatives,
         jnp.asarray(users),
         jnp.asarray(offset),
         count=run.structure.num_negatives,

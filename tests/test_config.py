@@ -26,6 +26,7 @@ GOLDEN = {
   "train.reduction": "mean",
   "train.num_negatives": 1,
   "train.negatives": "once",
+  "train.negatives_outside": "training",
   "train.duplicates": "sum",
   "train.learning_rate": 1.0,
   "train.client_learning_rate": None,
@@ -75,7 +76,7 @@ GOLDEN = {
   "median.dense_zeros": False,
   "median.shared": "rule",
 }
-GOLDEN_HASH = "15c1d36340b153d9"
+GOLDEN_HASH = "65e3760dcf22d9d2"
 
 
 def test_the_hash_of_a_fixed_configuration():
@@ -130,6 +131,7 @@ def test_the_hash_depends_on_every_field(field):
     "train.loss": "bpr",
     "train.reduction": "sum",
     "train.negatives": "every_round",
+    "train.negatives_outside": "interacted",
     "train.duplicates": "first",
     "train.client_learning_rate": 0.5,
     "train.client_learning_rates": "uniform",

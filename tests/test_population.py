@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from fedrecjax.config import AttackerConfig, ConfigError
+from fedrecjax.config import AttackerConfig, ConfigError, TrainConfig
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.population import make_population, training_lists
+from tests.lockstep import make_run, pairs_of
 
 
 def test_added_clients_leave_all_users_benign(small):
@@ -85,3 +86,29 @@ def test_a_client_that_holds_every_item_is_refused(small):
   population = make_population(small, AttackerConfig(malicious_ratio=0.1), 0)
   with pytest.raises(ConfigError, match="client 12 has interacted with all 30 items"):
     training_lists(small, population, [np.arange(30)])
+
+
+@pytest.mark.parametrize("negatives", ["once", "every_round"])
+def test_negatives_outside_everything_a_user_has_interacted_with(small, negatives):
+  """Users 5 to 11 have held-out items that no other choice leaves out."""
+  aside = ItemLists.from_lists([[(user + 20) % 30] for user in range(12)])
+  dataset = Dataset("d", 12, 30, small.train, small.test, validation=aside)
+  seen = {"training": set(), "interacted": set()}
+  for outside, found in seen.items():
+    train = TrainConfig(epochs=1, num_negatives=20, negatives=negatives, negatives_outside=outside)
+    run = make_run(dataset, train=train)
+    for number in range(len(run.rounds.clients)):
+      _, drawn = pairs_of(run, number)
+      for user in range(12):
+        hidden = {*small.test.of(user).tolist(), *aside.of(user).tolist()}
+        found |= {(user, item) for item in hidden & set(drawn[user].reshape(-1).tolist())}
+        assert not set(drawn[user].reshape(-1).tolist()) & set(small.train.of(user).tolist())
+  # A held-out item that is a training item too is never drawn.
+  assert seen["interacted"] == set() and len(seen["training"]) > 15
+
+
+def test_nothing_is_left_to_draw_outside_everything(small):
+  full = ItemLists.from_lists([list(range(29))] + [[0]] * 11)
+  dataset = Dataset("full", 12, 30, full, ItemLists.from_lists([[29]] + [[1]] * 11))
+  with pytest.raises(ConfigError, match=r"train.negatives_outside: client 0 of full has interacted"):
+    make_run(dataset, train=TrainConfig(epochs=1, negatives_outside="interacted"))
