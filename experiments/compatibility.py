@@ -41,6 +41,8 @@ SMALL: dict[str, dict[str, Any]] = {
   "popular": {"max_rows": 12},
   "pieck_ipe": {"num_popular": 5, "mining_differences": 1, "before_mined": "arbitrary"},
   "pieck_uea": {"num_popular": 5, "mining_differences": 1, "before_mined": "arbitrary"},
+  "cluster": {"max_clusters": 8},
+  "cluster_cl": {"max_clusters": 8, "num_contrastive": 5},
   "trimmed_mean": {"f": 0.25},
   "krum": {"f": 0.25},
   "multi_krum": {"f": 0.15},
@@ -90,7 +92,7 @@ def try_out(triple: Triple) -> str | None:
       attack=ATTACKS[triple.attack].constructor(**SMALL.get(triple.attack, {})),
       defense=DEFENSES[triple.defense].constructor(**SMALL.get(triple.defense, {})),
       train=TrainConfig(epochs=1, clients_per_round=8, learning_rate=0.1),
-      attacker=AttackerConfig(malicious_ratio=0.25),
+      attacker=AttackerConfig(malicious_ratio=0.25, own_items=6),
       evaluation=EvalConfig(ks=(2,)),
       seed=0,
     )

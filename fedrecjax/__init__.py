@@ -5,7 +5,20 @@ uploads aggregated per item, attacks and defences as NamedTuples of pure functio
 """
 
 from fedrecjax import attacks, datasets, defenses, models
-from fedrecjax.attacks import a_hum, a_ra, bandwagon, explicit_boosting, pieck_ipe, pieck_uea
+from fedrecjax.attacks import (
+  a_hum,
+  a_ra,
+  bandwagon,
+  cluster,
+  cluster_cl,
+  explicit_boosting,
+  pieck_ipe,
+  pieck_uea,
+  spattack_ld,
+  spattack_ls,
+  spattack_od,
+  spattack_os,
+)
 from fedrecjax.config import AttackerConfig, ConfigError, DataConfig, EvalConfig, RunConfig, TrainConfig, from_flat
 from fedrecjax.datasets import DataError, Dataset, Interactions, load
 from fedrecjax.debugging import DebugError
@@ -80,6 +93,8 @@ __all__ = [
   "bandwagon",
   "bulyan",
   "chain",
+  "cluster",
+  "cluster_cl",
   "datasets",
   "defenses",
   "explicit_boosting",
@@ -104,6 +119,10 @@ __all__ = [
   "sasrec",
   "simulate",
   "simulate_config",
+  "spattack_ld",
+  "spattack_ls",
+  "spattack_od",
+  "spattack_os",
   "traced",
   "trimmed_mean",
   "union",

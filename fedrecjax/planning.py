@@ -199,6 +199,7 @@ def plan(
       profiles = attack.profiles(np.random.default_rng([seed, 1]), context)
     elif has_data:
       profiles = own_lists(dataset, population, attacker, np.random.default_rng([seed, 1]))
+      context = context._replace(own=ItemLists.from_lists(profiles))
     if poison is not None or attack.samples is not None:
       attack_state = attack.init(keys.attack, context)
   except ValueError as error:

@@ -172,6 +172,8 @@ class AttackContext(NamedTuple):
       `"popularity"`.
     interactions: the benign users' training items, an :class:`fedrecjax.datasets.ItemLists` by user: all of them if
       the attack requires `"interactions"`, the public ones if it requires `"public_interactions"`, else None.
+    own: the malicious clients' own training items, an :class:`fedrecjax.datasets.ItemLists` by malicious client, in
+      `init`, if the attack requires `"own_data"`; else None.
   """
 
   num_items: int
@@ -181,6 +183,7 @@ class AttackContext(NamedTuple):
   rounds: np.ndarray
   popularity: np.ndarray | None
   interactions: Any = None
+  own: Any = None
 
 
 class AttackView(NamedTuple):

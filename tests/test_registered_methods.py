@@ -33,6 +33,12 @@ ATTACKS = {
   "a_hum": {"init_std": 0.5, "steps": 3},
   "pieck_ipe": {"num_popular": 5, "mining_differences": 1},
   "pieck_uea": {"num_popular": 5, "mining_differences": 1},
+  "cluster": {"max_clusters": 8},
+  "cluster_cl": {"max_clusters": 8, "num_contrastive": 3},
+  "spattack_od": {},
+  "spattack_ld": {},
+  "spattack_os": {"max_items": 12},
+  "spattack_ls": {"max_items": 12},
 }
 DEFENSES = {
   "none": {},
@@ -73,7 +79,7 @@ def run_of(small, kind, name, **changes):
     )
   attacker = AttackerConfig(
     **(
-      {"malicious_ratio": 0.25}
+      {"malicious_ratio": 0.25, "own_items": 6}
       | {
         field: changes.pop(field)
         for field in ("membership", "num_targets", "malicious_ratio")

@@ -1,13 +1,16 @@
 """Recipes: one small module per table or figure of a paper."""
 
+from experiments.recipes.cluster import CLUSTER_ML1M
 from experiments.recipes.demo import DEMO
 from experiments.recipes.models_ml100k import MODELS_ML100K
 from experiments.recipes.pieck_ncf import PIECK_TABLE3_NCF, PIECK_TABLE4_NCF
 from experiments.recipes.pieck_table3 import PIECK_TABLE3, PIECK_TABLE3_PUBLISHED
 from experiments.recipes.pieck_table4 import PIECK_TABLE4, PIECK_TABLE4_PUBLISHED
 from experiments.recipes.recipe import Figure, Recipe
+from experiments.recipes.spattack import SPATTACK_TABLE3
 
 RECIPES: dict[str, Recipe] = {
+  "cluster_ml1m": CLUSTER_ML1M,
   "demo": DEMO,
   "models_ml100k": MODELS_ML100K,
   "pieck_table3": PIECK_TABLE3,
@@ -16,6 +19,7 @@ RECIPES: dict[str, Recipe] = {
   "pieck_table4": PIECK_TABLE4,
   "pieck_table4_ncf": PIECK_TABLE4_NCF,
   "pieck_table4_published": PIECK_TABLE4_PUBLISHED,
+  "spattack_table3": SPATTACK_TABLE3,
 }
 
 __all__ = ["RECIPES", "Figure", "Recipe"]

@@ -1,21 +1,30 @@
 """Attacks on federated recommenders."""
 
 from fedrecjax.attacks.boosting import explicit_boosting
+from fedrecjax.attacks.cluster import cluster
+from fedrecjax.attacks.cluster_cl import cluster_cl
 from fedrecjax.attacks.interaction import a_hum, a_ra
 from fedrecjax.attacks.none import none
 from fedrecjax.attacks.pieck import pieck_ipe, pieck_uea
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.shilling import bandwagon, popular, random
+from fedrecjax.attacks.spattack import spattack_ld, spattack_ls, spattack_od, spattack_os
 
 __all__ = [
   "ATTACKS",
   "a_hum",
   "a_ra",
   "bandwagon",
+  "cluster",
+  "cluster_cl",
   "explicit_boosting",
   "none",
   "pieck_ipe",
   "pieck_uea",
   "popular",
   "random",
+  "spattack_ld",
+  "spattack_ls",
+  "spattack_od",
+  "spattack_os",
 ]

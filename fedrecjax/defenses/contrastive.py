@@ -6,14 +6,16 @@ samples than to items that the client does not hold (InfoNCE).
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fedrecjax.contrasts import InfoNCE, draw_contrast, info_nce
 from fedrecjax.local_training import per_client
-from fedrecjax.sampling import distinct_from_bits, item_of_rank, uniform_below
+from fedrecjax.sampling import item_of_rank
 from fedrecjax.types import Array, ClientTerm, ClientView
 
 # Anchors worked on at a time: enough to hide the cost of a step of a loop, few enough for their negatives' rows to
@@ -49,58 +51,12 @@ def draw_contrasts(view: ClientView, place: Array, count: int) -> Contrasts:
   keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(view.key, client)
   free = view.num_items - outside.length[client]
 
-  def draw(key: Array, offset: Array, length: Array, free: Array) -> tuple[Array, Array]:
-    bits = jax.random.bits(jax.random.fold_in(key, offset), (1 + count,))
-    step = 1 + uniform_below(bits[0], jnp.maximum(length - 1, 1))
-    # Too small a bound stands for the items there are and as many that there are not.
-    return (offset + step) % jnp.maximum(length, 1), distinct_from_bits(bits[1:], jnp.maximum(free, count))
-
   of, first = samples.client[place], samples.first[place]
-  partner, rank = jax.vmap(draw)(keys[of], place - first, samples.length[of], free[of])
+  partner, rank = jax.vmap(functools.partial(draw_contrast, count=count))(
+    keys[of], place - first, samples.length[of], free[of]
+  )
   item = item_of_rank(outside, jnp.broadcast_to(client[of][:, None], rank.shape), rank, view.num_items)
   return Contrasts(first + partner, jnp.where(rank < free[of][:, None], item, view.num_items))
-
-
-class InfoNCE(NamedTuple):
-  """The InfoNCE loss of anchors, and its gradients in factored form.
-
-  Attributes:
-    loss: `[n]`.
-    pull: derivative by each similarity, `[n, 1 + X]`: the gradient with respect to a candidate is this times the
-      anchor.
-    anchor: gradient with respect to the anchor, `[n, d]`.
-  """
-
-  loss: Array
-  pull: Array
-  anchor: Array
-
-
-def info_nce(
-  anchor: Array, partner: Array, negatives: Array, exists: Array, temperature: Array | float
-) -> InfoNCE:
-  """Cross-entropy of finding the partner among the candidates by inner products.
-
-  Args:
-    anchor: `[n, d]`.
-    partner: `[n, d]`.
-    negatives: `[n, X, d]`.
-    exists: which of the negatives there are, bool `[n, X]`.
-    temperature: divides the similarities.
-
-  Returns:
-    Loss and gradients.
-
-  References:
-    Oord, Li and Vinyals, "Representation Learning with Contrastive Predictive Coding", 2018.
-  """
-  candidates = jnp.concatenate([partner[:, None], negatives], axis=1)
-  logits = jnp.einsum("ncd,nd->nc", candidates, anchor, precision=lax.Precision.HIGHEST) / temperature
-  logits = jnp.where(jnp.pad(exists, ((0, 0), (1, 0)), constant_values=True), logits, -jnp.inf)
-  log_share = jax.nn.log_softmax(logits)
-  pull = jnp.exp(log_share).at[:, 0].add(-1.0) / temperature
-  gradient = jnp.einsum("nc,ncd->nd", pull, candidates, precision=lax.Precision.HIGHEST)
-  return InfoNCE(-log_share[:, 0], pull, gradient)
 
 
 class Directions(NamedTuple):
