@@ -39,6 +39,12 @@ ATTACKS = {
   "spattack_ld": {},
   "spattack_os": {"max_items": 12},
   "spattack_ls": {"max_items": 12},
+  "label_flip": {},
+  "fedattack": {},
+  "gaussian": {"pool": 3},
+  "lie": {"pool": 3},
+  "fang": {"pool": 3},
+  "lie_targeted": {"pool": 3},
 }
 DEFENSES = {
   "none": {},

@@ -3,7 +3,13 @@
 from fedrecjax.attacks.boosting import explicit_boosting
 from fedrecjax.attacks.cluster import cluster
 from fedrecjax.attacks.cluster_cl import cluster_cl
+from fedrecjax.attacks.fang import fang
+from fedrecjax.attacks.fedattack import fedattack
+from fedrecjax.attacks.gaussian import gaussian
 from fedrecjax.attacks.interaction import a_hum, a_ra
+from fedrecjax.attacks.label_flip import label_flip
+from fedrecjax.attacks.lie import lie
+from fedrecjax.attacks.lie_targeted import lie_targeted
 from fedrecjax.attacks.none import none
 from fedrecjax.attacks.pieck import pieck_ipe, pieck_uea
 from fedrecjax.attacks.registry import ATTACKS
@@ -18,6 +24,12 @@ __all__ = [
   "cluster",
   "cluster_cl",
   "explicit_boosting",
+  "fang",
+  "fedattack",
+  "gaussian",
+  "label_flip",
+  "lie",
+  "lie_targeted",
   "none",
   "pieck_ipe",
   "pieck_uea",
