@@ -45,6 +45,12 @@ ATTACKS = {
   "lie": {"pool": 3},
   "fang": {"pool": 3},
   "lie_targeted": {"pool": 3},
+  "pipattack": {"estimator_steps": 3, "tau": 0.5},
+  "psmu": {"num_items": 5, "inner_steps": 3, "alternatives": 2},
+  "boosted_targeted": {"stealth": 0.5},
+  "fedrecattack": {"max_rows": 8, "list_length": 4, "batch": 7},
+  "mf_poison": {"max_rows": 12, "dim": 2, "steps": 3},
+  "dl_poison": {"max_rows": 12, "dim": 2, "first_steps": 3, "steps": 2},
 }
 DEFENSES = {
   "none": {},
@@ -209,8 +215,8 @@ def test_impossible_values_name_the_field(kind, name, field, value):
 @pytest.mark.parametrize(("kind", "name"), [("model", "mf"), *METHODS])
 def test_numbers_are_leaves_and_the_rest_is_structure(kind, name):
   constructor = REGISTRIES[kind][name].constructor
-  hints = typing.get_type_hints(REGISTRIES[kind][name].config)
-  floats = [field for field, hint in hints.items() if hint is float]
+  fields = dataclasses.fields(REGISTRIES[kind][name].config)
+  floats = [field.name for field in fields if isinstance(field.default, float)]
   for function in constructor():
     if callable(function):
       assert len(jax.tree.leaves(function)) == len(floats)

@@ -2,16 +2,21 @@
 
 from experiments.recipes.cluster import CLUSTER_ML1M
 from experiments.recipes.demo import DEMO
+from experiments.recipes.fedrecattack import FEDRECATTACK_TABLE6, FEDRECATTACK_TABLE7, FEDRECATTACK_TABLE9
 from experiments.recipes.models_ml100k import MODELS_ML100K
 from experiments.recipes.pieck_ncf import PIECK_TABLE3_NCF, PIECK_TABLE4_NCF
 from experiments.recipes.pieck_table3 import PIECK_TABLE3, PIECK_TABLE3_PUBLISHED
 from experiments.recipes.pieck_table4 import PIECK_TABLE4, PIECK_TABLE4_PUBLISHED
+from experiments.recipes.psmu import PSMU_ML1M
 from experiments.recipes.recipe import Figure, Recipe
 from experiments.recipes.spattack import SPATTACK_TABLE3
 
 RECIPES: dict[str, Recipe] = {
   "cluster_ml1m": CLUSTER_ML1M,
   "demo": DEMO,
+  "fedrecattack_table6": FEDRECATTACK_TABLE6,
+  "fedrecattack_table7": FEDRECATTACK_TABLE7,
+  "fedrecattack_table9": FEDRECATTACK_TABLE9,
   "models_ml100k": MODELS_ML100K,
   "pieck_table3": PIECK_TABLE3,
   "pieck_table3_published": PIECK_TABLE3_PUBLISHED,
@@ -20,6 +25,7 @@ RECIPES: dict[str, Recipe] = {
   "pieck_table4_ncf": PIECK_TABLE4_NCF,
   "pieck_table4_published": PIECK_TABLE4_PUBLISHED,
   "spattack_table3": SPATTACK_TABLE3,
+  "psmu_ml1m": PSMU_ML1M,
 }
 
 __all__ = ["RECIPES", "Figure", "Recipe"]

@@ -11,11 +11,11 @@ class Figure:
   """Numbers of one cell of a published table.
 
   Attributes:
-    where: the configuration fields that say which row of ours it belongs to.
+    where: the configuration fields, as values, that say which row of ours it belongs to.
     values: metrics in [0, 1] by column name.
   """
 
-  where: Mapping[str, str]
+  where: Mapping[str, str | float]
   values: Mapping[str, float]
 
 

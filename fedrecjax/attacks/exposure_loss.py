@@ -1,0 +1,126 @@
+"""How far targets are from the recommendation lists of approximated users, and its gradient."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from fedrecjax.attacks.user_approximation import PublicLists, members
+from fedrecjax.types import Array, Model, Public
+from fedrecjax.user_vectors import lone_vector
+
+Reference = Literal["others", "list"]
+# Scores held at a time.
+_SCORES = 2**19
+
+
+def reference_items(scores: Array, targets: Array, list_length: int, reference: Reference) -> tuple[Array, Array]:
+  """The items that the targets have to overtake in one user's list.
+
+  Args:
+    scores: of all items `[M]`, -inf for the user's public ones.
+    targets: int32 `[T]`.
+    list_length: K.
+    reference: "list" takes the K best items, targets among them, and of those the worst that is no target, for every
+      target (Eq. 15). "others" takes the K best of the items that are no targets: the worst for the user's first
+      target, the one above it for the second, and so on, as in the published code.
+
+  Returns:
+    Item for each target, int32 `[T]`, and which targets have one, bool `[T]`; the user's public ones have none.
+
+  >>> scores = jnp.array([5.0, 4.0, 3.0, 2.0])
+  >>> [reference_items(scores, jnp.array([0]), 2, one)[0].tolist() for one in ("list", "others")]
+  [[1], [2]]
+  """
+  eligible = scores[targets] > -jnp.inf
+  if reference == "list":
+    listed, items = lax.top_k(scores, list_length)
+    is_other = ~jnp.isin(items, targets) & (listed > -jnp.inf)
+    worst = list_length - 1 - jnp.argmax(is_other[::-1])
+    return jnp.full(targets.shape, items[worst]), eligible & jnp.any(is_other)
+  listed, items = lax.top_k(scores.at[targets].set(-jnp.inf), list_length)
+  place = jnp.sum(listed > -jnp.inf) - jnp.cumsum(eligible)
+  return items.at[place].get(mode="clip"), eligible & (place >= 0)
+
+
+def margin_loss(
+  model: Model, own: Array, reference_rows: Array, target_rows: Array, shared: Any, pulled: Array
+) -> Array:
+  """How far the targets stay behind their reference items, for one user (Eq. 13 to 15).
+
+  Args:
+    model: base recommender.
+    own: the user's own vector `[d]`.
+    reference_rows: `[T, d]`.
+    target_rows: `[T, d]`.
+    shared: the other public parameters.
+    pulled: which targets count, bool `[T]`.
+
+  Returns:
+    The sum of g(score of the reference - score of the target), where g(x) is x above 0 and exp(x) - 1 below.
+  """
+  vector = lone_vector(model, own, target_rows[0], shared)
+  score = jax.vmap(model.score_row, in_axes=(None, 0, None))
+  margin = score(vector, reference_rows, shared) - score(vector, target_rows, shared)
+  return jnp.sum(jnp.where(pulled, jax.nn.elu(margin), 0.0))
+
+
+def exposure_gradient(
+  model: Model,
+  public: Public,
+  users: Array,
+  lists: PublicLists,
+  targets: Array,
+  *,
+  list_length: int,
+  reference: Reference,
+  batch: int,
+  with_shared: bool,
+) -> tuple[Array, Any]:
+  """Gradient of the attack's loss over all approximated users (Eq. 16 and 20).
+
+  Args:
+    model: base recommender.
+    public: its parameters.
+    users: the users' own vectors `[U, d]`.
+    lists: their public items.
+    targets: int32 `[T]`.
+    list_length: K.
+    reference: see :func:`reference_items`.
+    batch: most users at a time, no more than `lists` was laid out for.
+    with_shared: whether to differentiate by the shared parameters as well.
+
+  Returns:
+    Gradients with respect to the item table `[M, d]` and to the shared parameters, `()` without them.
+  """
+  table, shared = public
+  num_users, num_items = users.shape[0], table.shape[0]
+  start = (jnp.zeros_like(table), jax.tree.map(jnp.zeros_like, shared) if with_shared else ())
+  if num_users == 0:
+    return start
+  size = min(max(_SCORES // num_items, 1), batch, num_users)
+  chunks = jnp.arange(-(-num_users // size) * size, dtype=jnp.int32).reshape(-1, size)
+  target_rows = table[targets]
+
+  def loss(reference_rows: Array, target_rows: Array, shared: Any, own: Array, pulled: Array) -> Array:
+    of_users = jax.vmap(margin_loss, in_axes=(None, 0, 0, None, None, 0))
+    return jnp.sum(of_users(model, own, reference_rows, target_rows, shared, pulled))
+
+  def of_chunk(total: tuple[Array, Any], chunk: Array) -> tuple[tuple[Array, Any], None]:
+    own = users.at[chunk].get(mode="clip")
+    vectors = jax.vmap(lone_vector, in_axes=(None, 0, None, None))(model, own, table[0], shared)
+    scores = jax.vmap(model.score, in_axes=(None, 0, None))(public, vectors, None)
+    held = members(lists, chunk)
+    item = jnp.where(held.valid, lists.item.at[held.entry].get(mode="clip"), num_items)
+    scores = scores.at[held.member, item].set(-jnp.inf, mode="drop")
+    items, pulled = jax.vmap(lambda one: reference_items(one, targets, list_length, reference))(scores)
+    pulled &= (chunk < num_users)[:, None]
+    by = (0, 1, 2) if with_shared else (0, 1)
+    slopes = jax.grad(loss, argnums=by)(table[items], target_rows, shared, own, pulled)
+    rows = total[0].at[items].add(slopes[0]).at[targets].add(slopes[1])
+    return (rows, jax.tree.map(jnp.add, total[1], slopes[2]) if with_shared else ()), None
+
+  return lax.scan(of_chunk, start, chunks)[0]
