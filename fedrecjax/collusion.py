@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fedrecjax.datasets import ItemLists
 from fedrecjax.hyperparameters import as_argument, traced
 from fedrecjax.types import Array, Attack, AttackContext, AttackView, ClientUpdates, State
 from fedrecjax.uploads import keep_clients, merge_rows
@@ -39,10 +40,16 @@ def _alone(*, functions: tuple[Any, ...], pooled: bool) -> Attack:
     states = [
       init_one(
         jax.random.fold_in(key, client),
-        context._replace(num_malicious=1, rounds=np.where(context.rounds == client, 0, -1)),
+        context._replace(
+          num_malicious=1,
+          rounds=np.where(context.rounds == client, 0, -1),
+          own=None if context.own is None else ItemLists.from_lists([context.own.of(client)]),
+        ),
       )
       for client in range(context.num_malicious)
     ]
+    if len({str(jax.tree.map(jnp.shape, one)) for one in states}) > 1:
+      raise ValueError("attacker.colluding must be true, since what its clients keep differs in size between them")
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
 
   def poison(state: State, uploads: ClientUpdates, view: AttackView, key: Array) -> tuple[ClientUpdates, State]:

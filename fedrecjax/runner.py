@@ -103,18 +103,17 @@ def execute(
   for taken in points:
     started = time.perf_counter()
     arguments = (run.structure, run.constants, state, round_inputs(run.rounds, taken))
+    # Both programs are compiled before either runs: training would go on unseen while the other is compiled.
+    measure, more = _program(
+      jitted_evaluation, *_shown(run, state, taken), config=run.evaluation, num_users=run.structure.num_benign
+    )
     if debug:
       spent = 0.0
       state, reports = debug_rounds(*arguments)
     else:
       train, spent = _program(jitted_rounds, *arguments)
       state, reports = train(*arguments[1:])
-    key = jax.random.fold_in(run.constants.keys.evaluation, taken.stop - 1)
-    data = run.constants.data
-    neighbors = data.training.neighbors if taken.stop > run.constants.numbers.neighbors_from else None
-    shown = (run.constants.parts.model, state.server.public, state.private, data.evaluation, key, neighbors)
-    measure, more = _program(jitted_evaluation, *shown, config=run.evaluation, num_users=run.structure.num_benign)
-    means, per_user = measure(*shown)
+    means, per_user = measure(*_shown(run, state, taken))
     waiting.append((means, reports))
     if len(waiting) == POINTS_TOGETHER or taken is points[-1]:
       rows += [np.append(np.asarray(means), np.asarray(one.loss)) for means, one in waiting]
@@ -149,6 +148,14 @@ def execute(
     detection=detection_columns(np.concatenate(judged)) if judged else {},
     stealth=stealth_columns(np.concatenate(looked)) if looked else {},
   )
+
+
+def _shown(run: Run, state: SimulationState, taken: slice) -> tuple[Any, ...]:
+  """What an evaluation after the given rounds is called with."""
+  constants = run.constants
+  key = jax.random.fold_in(constants.keys.evaluation, taken.stop - 1)
+  neighbors = constants.data.training.neighbors if taken.stop > constants.numbers.neighbors_from else None
+  return constants.parts.model, state.server.public, state.private, constants.data.evaluation, key, neighbors
 
 
 def _program(function: Any, *arguments: Any, **static: Any) -> tuple[Any, float]:

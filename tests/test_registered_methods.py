@@ -94,7 +94,9 @@ def run_of(small, kind, name, **changes):
       {"malicious_ratio": 0.25, "own_items": 6}
       | {
         field: changes.pop(field)
-        for field in ("membership", "num_targets", "malicious_ratio")
+        for field in (
+          "membership", "num_targets", "malicious_ratio", "colluding", "start_epoch",
+        )
         if field in changes
       }
     )
@@ -132,6 +134,24 @@ def test_rounds_stay_finite_and_move_the_model(small, kind, name, setting):
   if setting == "nobody malicious" and kind == "attack":
     honest = trained(run_of(small, "attack", "none", malicious_ratio=0.0))
     assert_close(after.server.public, honest.server.public)
+
+
+COLLUDING = [
+  name for name in ATTACKS if attacks.ATTACKS[name].constructor(**ATTACKS[name]).colludes
+]
+
+
+@pytest.mark.parametrize("name", COLLUDING)
+def test_clients_that_collude_can_also_act_alone(small, name):
+  """From the second epoch on, each for itself."""
+  everybody = {"start_epoch": 1, "clients_per_round": 100}
+  alone = run_of(small, "attack", name, colluding=False, **everybody)
+  after = trained(alone)
+  assert np.isfinite(after.server.public.items).all()
+  states = jax.tree.leaves(after.attack)
+  assert all(len(leaf) == alone.population.num_malicious == 3 for leaf in states)
+  together = trained(run_of(small, "attack", name, **everybody))
+  assert not np.array_equal(after.server.public.items, together.server.public.items)
 
 
 def permuted(inputs, number):

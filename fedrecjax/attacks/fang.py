@@ -152,4 +152,4 @@ def fang(
       return against_krum(view, known, sent), state
     return crafted_uploads(view, known, sent, key, drawn, together=draws == "together"), state
 
-  return Attack(poison, requires=granted(knowledge), pool=pool_of("fang", knowledge, pool))
+  return Attack(poison, requires=granted(knowledge), pool=pool_of("fang", knowledge, pool), colludes=True)

@@ -153,4 +153,4 @@ def fedrecattack(
     sent = with_shared(sent, slot, active, each, view.num_clients)
     return sent, FedRecAttackState(state.lists, approximation, shares.sets)
 
-  return Attack(poison, init, requires=frozenset({"public_interactions"}))
+  return Attack(poison, init, requires=frozenset({"public_interactions"}), colludes=True)

@@ -65,4 +65,4 @@ def gaussian(
     known = known_gradients(view, knowledge, pool=pool, absent=absent, spread=spread)
     return crafted_uploads(view, known, sent_places(view, uploads, known, items), key, craft), state
 
-  return Attack(poison, requires=granted(knowledge), pool=pool_of("gaussian", knowledge, pool))
+  return Attack(poison, requires=granted(knowledge), pool=pool_of("gaussian", knowledge, pool), colludes=True)

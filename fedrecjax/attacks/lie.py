@@ -131,4 +131,4 @@ def lie(
 
     return crafted_uploads(view, known, sent_places(view, uploads, known, items), key, craft), state
 
-  return Attack(poison, requires=granted(knowledge), pool=pool_of("lie", knowledge, pool))
+  return Attack(poison, requires=granted(knowledge), pool=pool_of("lie", knowledge, pool), colludes=True)

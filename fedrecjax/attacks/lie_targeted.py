@@ -100,7 +100,9 @@ def lie_targeted(
       sent = keep_clients(sent._replace(shared=clipped), wanted.sent, view.public.items.shape[0])
     return (concatenate(sent, other_rows(view, uploads, known)) if items == "known" else sent), state
 
-  return Attack(poison, boosting.init, requires=granted(knowledge), pool=pool_of("lie_targeted", knowledge, pool))
+  return Attack(
+    poison, boosting.init, requires=granted(knowledge), pool=pool_of("lie_targeted", knowledge, pool), colludes=True
+  )
 
 
 def _at(statistics: RowStatistics, item: Array) -> RowStatistics:
