@@ -194,23 +194,20 @@ def plan(
   profiles: list[np.ndarray] | None = None
   attack_state: Any = ()
   poison = attack.poison if population.num_malicious > 0 else None
-  try:
-    if attack.profiles is not None and population.num_malicious > 0:
-      profiles = attack.profiles(np.random.default_rng([seed, 1]), context)
-    elif has_data:
-      profiles = own_lists(dataset, population, attacker, np.random.default_rng([seed, 1]))
-      context = context._replace(own=ItemLists.from_lists(profiles))
-    if poison is not None or attack.samples is not None:
+  if population.num_malicious > 0:
+    try:
+      if attack.profiles is not None:
+        profiles = attack.profiles(np.random.default_rng([seed, 1]), context)
+      elif has_data:
+        profiles = own_lists(dataset, population, attacker, np.random.default_rng([seed, 1]))
+        context = context._replace(own=ItemLists.from_lists(profiles))
       attack_state = attack.init(keys.attack, context)
-  except ValueError as error:
-    raise ConfigError(f"the attack does not fit {dataset.name}: {error}") from error
+    except ConfigError:
+      raise
+    except ValueError as error:
+      raise ConfigError(f"the attack does not fit {dataset.name}: {error}") from error
   lists = training_lists(dataset, population, profiles)
-  if defense.aggregate is None:
-    defense = chain(defense, no_defense())
-  if train.row_clip is not None:
-    defense = chain(clip_and_noise(max_norm=train.row_clip, noise=train.upload_noise), defense)
-  if train.privacy_clip is not None:
-    defense = chain(privatize(clip=train.privacy_clip, noise=train.privacy_noise), defense)
+  defense = _complete(defense, train)
   loss = LOSSES[train.loss]()
   trained_on = latest(lists, model.history + 1) if model.history else lists
   malicious_data = profiles is not None and poison is not None
@@ -278,6 +275,17 @@ def plan(
     float(train.dropout), model.neighbors_from * rounds.per_epoch,
   )
   return Run(structure, Constants(parts, data, numbers, keys), state, rounds, population, evaluation)
+
+
+def _complete(defense: Defense, train: TrainConfig) -> Defense:
+  """A defence with a rule, after what every client does to its uploads."""
+  if defense.aggregate is None:
+    defense = chain(defense, no_defense())
+  if train.row_clip is not None:
+    defense = chain(clip_and_noise(max_norm=train.row_clip, noise=train.upload_noise), defense)
+  if train.privacy_clip is not None:
+    defense = chain(privatize(clip=train.privacy_clip, noise=train.privacy_noise), defense)
+  return defense
 
 
 def _granted_interactions(

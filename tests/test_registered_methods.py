@@ -151,7 +151,9 @@ def test_clients_that_collude_can_also_act_alone(small, name):
   states = jax.tree.leaves(after.attack)
   assert all(len(leaf) == alone.population.num_malicious == 3 for leaf in states)
   together = trained(run_of(small, "attack", name, **everybody))
-  assert not np.array_equal(after.server.public.items, together.server.public.items)
+  same = np.array_equal(after.server.public.items, together.server.public.items)
+  # What its clients share is the table of the last attacked round, and here is one such round.
+  assert same == (name == "boosted_targeted")
 
 
 def permuted(inputs, number):
