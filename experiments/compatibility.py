@@ -13,19 +13,23 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
 from experiments.command_line import HelpAsked, read_flags
 from experiments.errors import UsageError
 from experiments.paths import new_file
+from experiments.stages import in_stages
 from fedrecjax.attacks import ATTACKS
 from fedrecjax.config import AttackerConfig, ConfigError, EvalConfig, TrainConfig
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.defenses import DEFENSES
 from fedrecjax.models import MODELS
-from fedrecjax.planning import plan, round_inputs
-from fedrecjax.simulation import jitted_rounds
+from fedrecjax.planning import Run, plan, round_inputs
+from fedrecjax.run_records import gathered
+from fedrecjax.simulation import jitted_rounds, train_round
+from fedrecjax.types import SimulationState
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 USERS, ITEMS, ROUNDS = 12, 20, 2
@@ -81,11 +85,31 @@ def small_set() -> Dataset:
   return Dataset("small", USERS, ITEMS, ItemLists.from_lists(train), ItemLists.from_lists(test))
 
 
-def try_out(triple: Triple) -> str | None:
+def planned(triple: Triple) -> Run:
+  """The run of a combination on the small set.
+
+  Raises:
+    ConfigError: if it is refused.
+  """
+  return plan(
+    small_set(),
+    model=MODELS[triple.model].constructor(**SMALL.get(triple.model, {})),
+    attack=ATTACKS[triple.attack].constructor(**SMALL.get(triple.attack, {})),
+    defense=DEFENSES[triple.defense].constructor(**SMALL.get(triple.defense, {})),
+    train=TrainConfig(epochs=1, clients_per_round=8, learning_rate=0.1),
+    attacker=AttackerConfig(malicious_ratio=0.25, own_items=6),
+    evaluation=EvalConfig(ks=(2,)),
+    seed=0,
+  )
+
+
+def try_out(triple: Triple, *, whole: bool = False) -> str | None:
   """Trains a combination for two rounds.
 
   Args:
     triple: which.
+    whole: whether rounds are one program, as in a run, or stage by stage (:mod:`experiments.stages`), which takes a
+      tenth of the time, since most of it is compilation and stages are shared by many combinations.
 
   Returns:
     None if it ran, or the reason why it is refused.
@@ -94,26 +118,33 @@ def try_out(triple: Triple) -> str | None:
     RuntimeError: if a number is not finite, or nothing has moved.
   """
   try:
-    run = plan(
-      small_set(),
-      model=MODELS[triple.model].constructor(**SMALL.get(triple.model, {})),
-      attack=ATTACKS[triple.attack].constructor(**SMALL.get(triple.attack, {})),
-      defense=DEFENSES[triple.defense].constructor(**SMALL.get(triple.defense, {})),
-      train=TrainConfig(epochs=1, clients_per_round=8, learning_rate=0.1),
-      attacker=AttackerConfig(malicious_ratio=0.25, own_items=6),
-      evaluation=EvalConfig(ks=(2,)),
-      seed=0,
-    )
+    run = planned(triple)
   except ConfigError as error:
     return str(error)
   before = jax.tree.map(np.asarray, run.state.server.public)
-  state, (loss, *_) = jitted_rounds(run.structure, run.constants, run.state, round_inputs(run.rounds, slice(0, ROUNDS)))
+  state, loss = (together if whole else stage_by_stage)(run)
   numbers = jax.tree.leaves((state.server.public, state.private, loss))
   if not all(np.isfinite(one).all() for one in numbers):
     raise RuntimeError(f"{'/'.join(triple)}: a number is not finite after {ROUNDS} rounds")
   if all(np.array_equal(*pair) for pair in zip(*map(jax.tree.leaves, (before, state.server.public)), strict=True)):
     raise RuntimeError(f"{'/'.join(triple)}: nothing has moved after {ROUNDS} rounds")
   return None
+
+
+def together(run: Run) -> tuple[SimulationState, jax.Array]:
+  """The state after two rounds as one program, and their mean loss; the run's initial state is used up."""
+  state, reports = jitted_rounds(run.structure, run.constants, run.state, round_inputs(run.rounds, slice(0, ROUNDS)))
+  return state, reports.loss
+
+
+def stage_by_stage(run: Run) -> tuple[SimulationState, jax.Array]:
+  """The same, stage by stage; the run's initial state stays."""
+  state, constants, reports = run.state, in_stages(run.constants), []
+  for number in range(ROUNDS):
+    inputs = jax.tree.map(lambda array: array[0], round_inputs(run.rounds, slice(number, number + 1)))
+    state, report = train_round(run.structure, constants, state, inputs)
+    reports.append(report)
+  return state, gathered(jax.tree.map(lambda *leaves: jnp.stack(leaves), *reports)).loss
 
 
 def document(refused: Iterable[tuple[Triple, str]], tried: int) -> str:
@@ -131,8 +162,9 @@ def document(refused: Iterable[tuple[Triple, str]], tried: int) -> str:
     names.setdefault(triple.defense, set()).add(triple.attack)
   lines = [
     "# What runs together", "",
-    f"Every model, attack and defence, {tried:,} combinations, each trained for {ROUNDS} rounds by",
-    "`python -m experiments.compatibility`, which writes this page.", "",
+    f"Every model, attack and defence, {tried:,} combinations, each trained for {ROUNDS} rounds on {USERS} users and {ITEMS}"
+    " items by",
+    "`python -m experiments.compatibility`, which writes this page. Nothing failed, and every run moved the model.", "",
     *(f"- {kind}: {_code(registry.names())}"
       for kind, registry in (("models", MODELS), ("attacks", ATTACKS), ("defences", DEFENSES))),
     "", f"{tried - count:,} run. {count:,} are refused:" if count else "All of them run.", "",
@@ -144,6 +176,12 @@ def document(refused: Iterable[tuple[Triple, str]], tried: int) -> str:
         shown = "all" if attacks == set(ATTACKS.names()) else _code(sorted(attacks))
         lines.append(f"| `{model}` | `{defense}` | {shown} | {reason} |")
   return "\n".join(lines).rstrip() + "\n"
+
+
+def _many_maps() -> bool:
+  """Whether the compiled programs fill most of the 65,530 memory maps that Linux allows a process."""
+  maps = pathlib.Path("/proc/self/maps")
+  return maps.exists() and maps.read_bytes().count(b"\n") > 40_000
 
 
 def _code(names: Iterable[str]) -> str:
@@ -175,8 +213,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         continue
       if reason is not None:
         refused.append((triple, reason))
-      # Hundreds of programs would fill a process's memory map.
-      jax.clear_caches()
+      if number == len(triples) or triples[number].model != triple.model or _many_maps():
+        print(f"[{number}/{len(triples)}] {triple.model} {triple.attack}", file=sys.stderr)
+        jax.clear_caches()
     out = pathlib.Path(str(values["out"].value))
     out.parent.mkdir(parents=True, exist_ok=True)
     if not failed:

@@ -2,6 +2,8 @@
 model meets a client's transform, a rule that compares clients and a filter, under attacks of three kinds.
 """
 
+import jax
+import numpy as np
 import pytest
 
 from experiments import compatibility
@@ -18,7 +20,7 @@ HISTORIES = "sasrec"
 
 @pytest.mark.parametrize("triple", CHOSEN, ids="/".join)
 def test_two_rounds_run_or_are_refused_with_a_reason(triple):
-  reason = compatibility.try_out(triple)
+  reason = compatibility.try_out(triple, whole=True)
   if triple.model == HISTORIES and triple.defense == "union":
     assert "a model of histories" in reason
   else:
@@ -36,3 +38,12 @@ def test_the_page_lists_refusals_with_their_reasons():
   assert "38 run. 2 are refused:" in page
   assert "| `sasrec` | `union` | `random` | because |" in page
   assert "All of them run." in compatibility.document([], tried=40)
+
+
+@pytest.mark.parametrize(("attack", "defense"), [("fedrecattack", "krum"), ("label_flip", "union"), ("fang", "hics")])
+def test_rounds_in_stages_are_those_of_one_program(attack, defense):
+  run = compatibility.planned(Triple("ncf" if defense == "krum" else "mf", attack, defense))
+  stages = compatibility.stage_by_stage(run)
+  whole = compatibility.together(run)
+  for ours, theirs in zip(jax.tree.leaves(stages), jax.tree.leaves(whole), strict=True):
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
