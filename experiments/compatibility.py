@@ -162,8 +162,7 @@ def document(refused: Iterable[tuple[Triple, str]], tried: int) -> str:
     names.setdefault(triple.defense, set()).add(triple.attack)
   lines = [
     "# What runs together", "",
-    f"Every model, attack and defence, {tried:,} combinations, each trained for {ROUNDS} rounds on {USERS} users and {ITEMS}"
-    " items by",
+    f"Every model, attack and defence, {tried:,} combinations: each trains for {ROUNDS} rounds on {USERS} users under",
     "`python -m experiments.compatibility`, which writes this page. Nothing failed, and every run moved the model.", "",
     *(f"- {kind}: {_code(registry.names())}"
       for kind, registry in (("models", MODELS), ("attacks", ATTACKS), ("defences", DEFENSES))),
