@@ -33,6 +33,7 @@ from fedrecjax.types import SimulationState
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 USERS, ITEMS, ROUNDS = 12, 20, 2
+PLACES = 1024
 # Hyperparameters small enough for the small set; the defaults are those of real sets.
 SMALL: dict[str, dict[str, Any]] = {
   "mf": {"dim": 4},
@@ -139,7 +140,7 @@ def together(run: Run) -> tuple[SimulationState, jax.Array]:
 
 def stage_by_stage(run: Run) -> tuple[SimulationState, jax.Array]:
   """The same, stage by stage; the run's initial state stays."""
-  state, constants, reports = run.state, in_stages(run.constants), []
+  state, constants, reports = run.state, in_stages(run.constants, places=PLACES, num_items=ITEMS), []
   for number in range(ROUNDS):
     inputs = jax.tree.map(lambda array: array[0], round_inputs(run.rounds, slice(number, number + 1)))
     state, report = train_round(run.structure, constants, state, inputs)
