@@ -27,6 +27,7 @@ from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.defenses import DEFENSES
 from fedrecjax.models import MODELS
 from fedrecjax.planning import Run, plan, round_inputs
+from fedrecjax.registry import Registry
 from fedrecjax.run_records import gathered
 from fedrecjax.simulation import jitted_rounds, train_round
 from fedrecjax.types import SimulationState
@@ -73,9 +74,23 @@ class Triple(NamedTuple):
   defense: str
 
 
-def every_triple() -> list[Triple]:
-  """All combinations of registered methods."""
-  return [Triple(*names) for names in itertools.product(MODELS.names(), ATTACKS.names(), DEFENSES.names())]
+AXES: dict[str, Registry[Any]] = {"models": MODELS, "attacks": ATTACKS, "defenses": DEFENSES}
+
+
+def every_triple(**chosen: Sequence[str]) -> list[Triple]:
+  """All combinations of registered methods, or of those chosen.
+
+  Args:
+    **chosen: names by axis, of "models", "attacks" and "defenses"; all of an axis that is left out.
+
+  Raises:
+    UsageError: if a name is not registered.
+  """
+  for axis, names in chosen.items():
+    for name in names:
+      if name not in AXES[axis].names():
+        raise UsageError(f"--{axis} must be of {', '.join(AXES[axis].names())}, got {name!r}")
+  return [Triple(*names) for names in itertools.product(*(chosen.get(axis, AXES[axis].names()) for axis in AXES))]
 
 
 def small_set() -> Dataset:
@@ -148,12 +163,12 @@ def stage_by_stage(run: Run) -> tuple[SimulationState, jax.Array]:
   return state, gathered(jax.tree.map(lambda *leaves: jnp.stack(leaves), *reports)).loss
 
 
-def document(refused: Iterable[tuple[Triple, str]], tried: int) -> str:
+def document(refused: Iterable[tuple[Triple, str]], tried: Sequence[Triple]) -> str:
   """The page that lists what runs together.
 
   Args:
     refused: combinations with the reason.
-    tried: number of combinations tried.
+    tried: all that were tried, a full product.
   """
   reasons: dict[tuple[str, str], dict[str, set[str]]] = {}
   count = 0
@@ -161,19 +176,21 @@ def document(refused: Iterable[tuple[Triple, str]], tried: int) -> str:
     count += 1
     names = reasons.setdefault((triple.model, reason), {})
     names.setdefault(triple.defense, set()).add(triple.attack)
+  axes = {axis: list(dict.fromkeys(column)) for axis, column in zip(AXES, zip(*tried, strict=True), strict=True)}
+  left_out = [name for axis, registry in AXES.items() for name in registry.names() if name not in axes[axis]]
   lines = [
     "# What runs together", "",
-    f"Every model, attack and defence, {tried:,} combinations: each trains for {ROUNDS} rounds on {USERS} users under",
+    f"{len(tried):,} combinations, each trained for {ROUNDS} rounds on {USERS} users by",
     "`python -m experiments.compatibility`, which writes this page. Nothing failed, and every run moved the model.", "",
-    *(f"- {kind}: {_code(registry.names())}"
-      for kind, registry in (("models", MODELS), ("attacks", ATTACKS), ("defences", DEFENSES))),
-    "", f"{tried - count:,} run. {count:,} are refused:" if count else "All of them run.", "",
+    *(f"- {axis.replace('defenses', 'defences')}: {_code(names)}" for axis, names in axes.items()),
+    *([f"- not tried: {_code(left_out)}"] if left_out else []),
+    "", f"{len(tried) - count:,} run. {count:,} are refused:" if count else "All of them run.", "",
   ]
   if count:
     lines += ["| model | defence | attacks | reason |", "| --- | --- | --- | --- |"]
     for (model, reason), defenses in reasons.items():
       for defense, attacks in defenses.items():
-        shown = "all" if attacks == set(ATTACKS.names()) else _code(sorted(attacks))
+        shown = "all" if attacks == set(axes["attacks"]) else _code(sorted(attacks))
         lines.append(f"| `{model}` | `{defense}` | {shown} | {reason} |")
   return "\n".join(lines).rstrip() + "\n"
 
@@ -198,12 +215,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Exit status: 0 done, 1 if a combination failed, 2 for bad flags.
   """
   values = flags.FlagValues()
+  for axis, registry in AXES.items():
+    flags.DEFINE_list(axis, registry.names(), f"{axis} to try; default: all.", flag_values=values)
   flags.DEFINE_string("out", "results/compatibility.md", "file of the table.", flag_values=values)
   flags.DEFINE_bool("help", False, "show the flags.", short_name="h", flag_values=values)
   try:
     read_flags(values, sys.argv if argv is None else argv, {"help": lambda values: values.main_module_help()})
     refused, failed = [], 0
-    triples = every_triple()
+    triples = every_triple(**{axis: values[axis].value for axis in AXES})
     for number, triple in enumerate(triples, 1):
       try:
         reason = try_out(triple)
@@ -220,7 +239,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     out.parent.mkdir(parents=True, exist_ok=True)
     if not failed:
       with new_file(out) as file:
-        file.write_text(document(refused, len(triples)))
+        file.write_text(document(refused, triples))
     print(f"{len(triples) - len(refused) - failed} run, {len(refused)} are refused, {failed} failed; {out}")
     return FAILED if failed else DONE
   except HelpAsked as text:

@@ -33,11 +33,19 @@ def test_every_combination_is_tried():
 
 
 def test_the_page_lists_refusals_with_their_reasons():
+  tried = compatibility.every_triple(models=["mf", "sasrec"], attacks=["none", "random"], defenses=["krum", "union"])
   refused = [(Triple("sasrec", "random", "union"), "because"), (Triple("mf", "none", "krum"), "so")]
-  page = compatibility.document(refused, tried=40)
-  assert "38 run. 2 are refused:" in page
+  page = compatibility.document(refused, tried)
+  assert "6 run. 2 are refused:" in page
   assert "| `sasrec` | `union` | `random` | because |" in page
-  assert "All of them run." in compatibility.document([], tried=40)
+  assert "- not tried: `fedgnn` " in page and "- attacks: `none` `random`\n" in page
+  assert "All of them run." in compatibility.document([], tried)
+  assert "not tried" not in compatibility.document([], compatibility.every_triple())
+
+
+def test_unknown_methods_are_refused(capsys):
+  assert compatibility.main(["compatibility", "--attacks=none,nobody"]) == 2
+  assert "--attacks must be of" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("attack", "defense"), [("fedrecattack", "krum"), ("label_flip", "union"), ("fang", "hics")])
