@@ -222,7 +222,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   try:
     read_flags(values, sys.argv if argv is None else argv, {"help": lambda values: values.main_module_help()})
     refused, failed = [], 0
-    triples = every_triple(**{axis: values[axis].value for axis in AXES})
+    triples = every_triple(**{axis: list(values[axis].value or ()) for axis in AXES})
     for number, triple in enumerate(triples, 1):
       try:
         reason = try_out(triple)
