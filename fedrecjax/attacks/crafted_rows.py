@@ -17,10 +17,11 @@ from fedrecjax.attacks.row_statistics import Absent, RowStatistics, Spread, item
 from fedrecjax.hyperparameters import check
 from fedrecjax.types import Array, AttackView, ClientUpdates
 from fedrecjax.uploads import merge_rows, with_shared
+from fedrecjax.used_places import map_used
 
 Knowledge = Literal["own", "benign"]
 Items = Literal["known", "own"]
-Craft = Callable[[RowStatistics, Array], Array]
+Draw = Callable[[RowStatistics, Array], Array]
 
 
 class Known(NamedTuple):
@@ -123,52 +124,66 @@ def sent_places(view: AttackView, uploads: ClientUpdates, known: Known, items: I
   return Sent(attacker, each.reshape(-1), jnp.zeros((attackers * width, dim)))
 
 
-def crafted_uploads(
-  view: AttackView, known: Known, sent: Sent, key: Array, craft: Craft, *, together: bool = False
+def common_uploads(view: AttackView, known: Known, sent: Sent, table: Array, shared: Any) -> ClientUpdates:
+  """Uploads that are the same for all attackers.
+
+  Args:
+    view: who attacks.
+    known: see :func:`known_gradients`.
+    sent: which rows.
+    table: crafted rows of all items `[M, d]`.
+    shared: crafted gradients of shared parameters.
+
+  Returns:
+    Uploads. A row that nobody whose gradients are known has sent is the attacker's own.
+  """
+  is_known = known.items.clients.at[sent.item].get(mode="clip") > 0
+  rows = jnp.where(is_known[:, None], table.at[sent.item].get(mode="clip"), sent.own)
+  each = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (view.client.shape[0], *leaf.shape)), shared)
+  return attach(view, sent, rows, each)
+
+
+def drawn_uploads(
+  view: AttackView, known: Known, sent: Sent, key: Array, draw: Draw, *, together: bool = False
 ) -> ClientUpdates:
-  """Uploads whose rows and shared gradients a rule makes from their statistics.
+  """Uploads that attackers draw from what is known.
 
   Args:
     view: who attacks.
     known: see :func:`known_gradients`.
     sent: which rows.
     key: of the round.
-    craft: `(statistics of one row, key) -> row`, for rows `[d]` and arrays of shared parameters alike.
+    draw: `(statistics of one row, key) -> row`, for rows `[d]` and arrays of shared parameters alike.
     together: whether all attackers draw the same numbers.
 
   Returns:
     Uploads. A row that nobody whose gradients are known has sent is the attacker's own.
   """
-  shared = shared_gradients(view, known, key, craft, together=together)
-  keys = _keys_of_attackers(view, key, together=together)
+  num_items = view.public.items.shape[0]
+  numbers = jnp.zeros_like(view.client) if together else view.client
+  keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, numbers)
 
   def row_of(attacker: Array, item: Array, own: Array) -> Array:
     statistics = jax.tree.map(lambda leaf: leaf.at[item].get(mode="clip"), known.items)
-    return jnp.where(statistics.clients > 0, craft(statistics, jax.random.fold_in(keys[attacker], item)), own)
+    return jnp.where(statistics.clients > 0, draw(statistics, jax.random.fold_in(keys[attacker], item)), own)
 
-  rows = jax.vmap(row_of)(*sent)
-  return attach(view, sent, rows, shared)
+  # The numbers below M are those of items.
+  of_array = iter(range(num_items, 2**31))
+
+  def each(statistics: RowStatistics) -> Array:
+    number = next(of_array)
+    return jax.vmap(lambda key: draw(statistics, jax.random.fold_in(key, number)))(keys)
+
+  rows = map_used(row_of, sent.item < num_items, *sent)
+  return attach(view, sent, rows, map_shared(each, known.shared))
 
 
-def shared_gradients(view: AttackView, known: Known, key: Array, craft: Craft, *, together: bool = False) -> Any:
-  """Crafted gradients of shared parameters, a pytree of `[A, ...]`; arguments as :func:`crafted_uploads`."""
-  keys = _keys_of_attackers(view, key, together=together)
-  statistics, structure = jax.tree.flatten(known.shared, is_leaf=lambda one: isinstance(one, RowStatistics))
-  # Rows of items use the numbers below M.
-  first = view.public.items.shape[0]
-
-  def of_array(number: int) -> Array:
-    return jax.vmap(lambda key: craft(statistics[number], jax.random.fold_in(key, first + number)))(keys)
-
-  return jax.tree.unflatten(structure, [of_array(number) for number in range(len(statistics))])
+def map_shared(function: Callable[[RowStatistics], Any], shared: Any) -> Any:
+  """Applies a function to the statistics of every array of shared parameters."""
+  return jax.tree.map(function, shared, is_leaf=lambda one: isinstance(one, RowStatistics))
 
 
 def attach(view: AttackView, sent: Sent, rows: Array, shared: Any) -> ClientUpdates:
   """Uploads of the given rows `[E, d]` and gradients of shared parameters, a pytree of `[A, ...]`."""
   uploads = ClientUpdates(view.slot[sent.attacker].astype(jnp.int32), sent.item, rows)
   return with_shared(uploads, view.slot, view.active, shared, view.num_clients)
-
-
-def _keys_of_attackers(view: AttackView, key: Array, *, together: bool) -> Array:
-  numbers = jnp.zeros_like(view.client) if together else view.client
-  return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, numbers)

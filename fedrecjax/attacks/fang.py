@@ -16,8 +16,8 @@ from fedrecjax.attacks.crafted_rows import (
   Knowledge,
   Known,
   Sent,
-  attach,
-  crafted_uploads,
+  common_uploads,
+  drawn_uploads,
   granted,
   known_gradients,
   pool_of,
@@ -26,9 +26,9 @@ from fedrecjax.attacks.crafted_rows import (
 from fedrecjax.attacks.fang_krum import Center, farthest_selected
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.row_statistics import Absent, RowStatistics, Spread
-from fedrecjax.defenses.item_groups import ItemResult, map_items
-from fedrecjax.defenses.shared_parameters import aggregate_shared
 from fedrecjax.hyperparameters import check, traced
+from fedrecjax.item_groups import ItemResult, map_items
+from fedrecjax.shared_parameters import aggregate_shared
 from fedrecjax.types import Array, Attack, AttackView, ClientUpdates, State
 
 
@@ -137,11 +137,8 @@ def fang(
 
     made, _ = map_items(rule, known.uploads, num_items=num_items, max_count=known.places, work="pairs")
     table = jnp.zeros((num_items, dim)).at[made.item].set(made.row, mode="drop")
-    is_known = known.items.clients.at[sent.item].get(mode="clip") > 0
-    rows = jnp.where(is_known[:, None], table.at[sent.item].get(mode="clip"), sent.own)
     shared = aggregate_shared(lambda rows, count: rule(rows, count).row, known.uploads, treatment="rule")
-    each = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (view.client.shape[0], *leaf.shape)), shared)
-    return attach(view, sent, rows, each)
+    return common_uploads(view, known, sent, table, shared)
 
   def poison(
     state: State, uploads: ClientUpdates, view: AttackView, key: Array
@@ -150,6 +147,6 @@ def fang(
     sent = sent_places(view, uploads, known, items)
     if version == "krum":
       return against_krum(view, known, sent), state
-    return crafted_uploads(view, known, sent, key, drawn, together=draws == "together"), state
+    return drawn_uploads(view, known, sent, key, drawn, together=draws == "together"), state
 
   return Attack(poison, requires=granted(knowledge), pool=pool_of("fang", knowledge, pool), colludes=True)

@@ -10,8 +10,8 @@ from typing import Literal
 import jax.numpy as jnp
 from jax import lax
 
-from fedrecjax.defenses.item_groups import sort_rows
-from fedrecjax.defenses.selection import pairwise_distances
+from fedrecjax.distances import pairwise_distances
+from fedrecjax.item_groups import sort_rows
 from fedrecjax.types import Array
 
 Center = Literal["received", "mean"]

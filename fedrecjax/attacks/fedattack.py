@@ -11,6 +11,7 @@ from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.hyperparameters import check, traced
 from fedrecjax.sampling import distinct_ranks, uniform_below
 from fedrecjax.types import Array, Attack, AttackView, Samples, State
+from fedrecjax.used_places import map_used
 from fedrecjax.user_vectors import sequence_vectors, set_vectors
 
 
@@ -86,7 +87,9 @@ def fedattack(*, hard_share: float | None = None, excluded: Literal["sample", "c
   if hard_share is not None:
     check((hard_share > 0) & (hard_share <= 1), f"fedattack.hard_share must be above 0 and at most 1, got {hard_share}")
 
-  def drawn_ranks(samples: Samples, client: Array, free: Array, num_items: int, key: Array) -> tuple[Array, Array]:
+  def drawn_ranks(
+    samples: Samples, poisoned: Array, client: Array, free: Array, num_items: int, key: Array
+  ) -> tuple[Array, Array]:
     """Ranks of each sample's negatives `[P, q]` and positive `[P]` in the hard share."""
     count = samples.negatives.shape[1]
     # A product just above an integer counts as that integer.
@@ -99,7 +102,7 @@ def fedattack(*, hard_share: float | None = None, excluded: Literal["sample", "c
       return negatives, uniform_below(jax.random.bits(for_positive), jnp.maximum(hard, 1))
 
     number = jnp.arange(samples.client.shape[0]) - samples.first
-    return jax.vmap(of_sample)(client, number, free)
+    return map_used(of_sample, poisoned, client, number, free)
 
   def samples(state: State, samples: Samples, view: AttackView, malicious: Array, key: Array) -> Samples:
     del state
@@ -117,13 +120,16 @@ def fedattack(*, hard_share: float | None = None, excluded: Literal["sample", "c
       held = jnp.zeros((attackers, num_items), bool).at[of_attacker, samples.positive].set(True, mode="drop")
       candidates, free = jnp.where(held, -jnp.inf, scores), num_items - jnp.sum(held, axis=1)
     depth = num_items if hard_share is not None else min(count + 1, num_items)
-    highest = jax.lax.top_k(candidates, depth)[1]
-    lowest = jax.lax.top_k(-scores, depth)[1]
+
+    def ranked(scores: Array, candidates: Array) -> tuple[Array, Array]:
+      return jax.lax.top_k(candidates, depth)[1], jax.lax.top_k(-scores, depth)[1]
+
+    highest, lowest = map_used(ranked, view.active, scores, candidates, chunk=1)
     rank = jnp.full((attackers, num_items), depth).at[jnp.arange(attackers)[:, None], highest].set(jnp.arange(depth))
     if hard_share is None:
       ranks, from_below = jnp.broadcast_to(jnp.arange(count), (places, count)), jnp.zeros(places, jnp.int32)
     else:
-      ranks, from_below = drawn_ranks(samples, view.client[attacker], free[attacker], num_items, key)
+      ranks, from_below = drawn_ranks(samples, poisoned, view.client[attacker], free[attacker], num_items, key)
 
     def of_sample(attacker: Array, positive: Array, ranks: Array, from_below: Array) -> tuple[Array, Array]:
       return hard_items(highest[attacker], lowest[attacker], rank[attacker, positive], ranks, from_below)

@@ -7,7 +7,7 @@ import jax
 from fedrecjax.attacks.crafted_rows import (
   Items,
   Knowledge,
-  crafted_uploads,
+  drawn_uploads,
   granted,
   known_gradients,
   pool_of,
@@ -56,13 +56,13 @@ def gaussian(
     Fang et al., "Local Model Poisoning Attacks to Byzantine-Robust Federated Learning", 2020, section 5 (baseline).
   """
 
-  def craft(statistics: RowStatistics, key: Array) -> Array:
+  def draw(statistics: RowStatistics, key: Array) -> Array:
     return gaussian_row(statistics, jax.random.normal(key, statistics.mean.shape))
 
   def poison(
     state: State, uploads: ClientUpdates, view: AttackView, key: Array
   ) -> tuple[ClientUpdates, State]:
     known = known_gradients(view, knowledge, pool=pool, absent=absent, spread=spread)
-    return crafted_uploads(view, known, sent_places(view, uploads, known, items), key, craft), state
+    return drawn_uploads(view, known, sent_places(view, uploads, known, items), key, draw), state
 
   return Attack(poison, requires=granted(knowledge), pool=pool_of("gaussian", knowledge, pool), colludes=True)

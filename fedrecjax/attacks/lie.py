@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtri
 
@@ -11,9 +12,10 @@ from fedrecjax.attacks.crafted_rows import (
   Items,
   Knowledge,
   Known,
-  crafted_uploads,
+  common_uploads,
   granted,
   known_gradients,
+  map_shared,
   pool_of,
   sent_places,
 )
@@ -123,12 +125,13 @@ def lie(
   def poison(
     state: State, uploads: ClientUpdates, view: AttackView, key: Array
   ) -> tuple[ClientUpdates, State]:
+    del key
     known = known_gradients(view, knowledge, pool=pool, absent=absent, spread=spread)
 
-    def craft(statistics: RowStatistics, key: Array) -> Array:
-      del key
+    def row_of(statistics: RowStatistics) -> Array:
       return lie_row(statistics, z_of(statistics, view, known), direction)
 
-    return crafted_uploads(view, known, sent_places(view, uploads, known, items), key, craft), state
+    table, shared = jax.vmap(row_of)(known.items), map_shared(row_of, known.shared)
+    return common_uploads(view, known, sent_places(view, uploads, known, items), table, shared), state
 
   return Attack(poison, requires=granted(knowledge), pool=pool_of("lie", knowledge, pool), colludes=True)

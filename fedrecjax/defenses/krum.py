@@ -8,7 +8,6 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fedrecjax.defenses.item_groups import ItemResult, map_items, sort_rows
 from fedrecjax.defenses.none import Scope, Weights
 from fedrecjax.defenses.order_statistics import FRule, check_f, mean_around_median, median_of_sorted, trim_count
 from fedrecjax.defenses.registry import DEFENSES
@@ -19,12 +18,13 @@ from fedrecjax.defenses.selection import (
   krum_weights,
   mean_near_median,
   number_left_out,
-  pairwise_distances,
   weighted_sum,
 )
-from fedrecjax.defenses.shared_parameters import SharedRule, aggregate_shared, present_first
 from fedrecjax.defenses.whole_uploads import client_distances
+from fedrecjax.distances import pairwise_distances
 from fedrecjax.hyperparameters import check, traced
+from fedrecjax.item_groups import ItemResult, map_items, sort_rows
+from fedrecjax.shared_parameters import SharedRule, aggregate_shared, present_first
 from fedrecjax.types import ClientUpdates, Defense, DefenseView, ItemRows, State, Update
 from fedrecjax.uploads import compact, keep_clients
 

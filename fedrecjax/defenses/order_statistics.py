@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fedrecjax.defenses.item_groups import ItemResult, map_items, sort_rows
 from fedrecjax.defenses.none import Scale, Scope
 from fedrecjax.defenses.registry import DEFENSES
-from fedrecjax.defenses.shared_parameters import SharedRule, aggregate_shared
 from fedrecjax.hyperparameters import check, traced
+from fedrecjax.item_groups import ItemResult, map_items, sort_rows
+from fedrecjax.shared_parameters import SharedRule, aggregate_shared
 from fedrecjax.types import ClientUpdates, Defense, DefenseView, State, Update
 
 FRule = Literal["ratio_of_count", "per_round", "global", "number"]

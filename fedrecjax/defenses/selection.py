@@ -17,14 +17,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fedrecjax.defenses.item_groups import sort_rows
 from fedrecjax.defenses.order_statistics import mean_around_median
+from fedrecjax.item_groups import sort_rows
 
 Ties = Literal["average", "first", "last"]
 NeighborRule = Literal["n-f-2", "n-f-1", "n-f"]
 
 _LARGEST = 1e30  # float32 can hold the sum of a hundred million of these
-_DIMENSIONS_AT_ONCE = 8
 
 
 def number_left_out(f: jax.Array, rule: NeighborRule) -> jax.Array:
@@ -35,30 +34,6 @@ def number_left_out(f: jax.Array, rule: NeighborRule) -> jax.Array:
     rule: how many neighbours count: "n-f-2" (Blanchard et al.), or as many as published code of other papers has.
   """
   return jnp.maximum(f + {"n-f-2": 1, "n-f-1": 0, "n-f": -1}[rule], 0)
-
-
-def pairwise_distances(rows: jax.Array, *, squared: bool) -> jax.Array:
-  """Euclidean distances between the rows of each group, from differences: equal rows are exactly 0 apart.
-
-  Args:
-    rows: `[K, G, d]`.
-    squared: whether to return their squares.
-
-  Returns:
-    `[K, K, G]`, symmetric to the last bit.
-  """
-  size, groups, dim = rows.shape
-  chunks = -(-dim // _DIMENSIONS_AT_ONCE)
-  padding = chunks * _DIMENSIONS_AT_ONCE - dim
-  columns = jnp.moveaxis(jnp.pad(rows, ((0, 0), (0, 0), (0, padding))), 2, 0)
-
-  def add_chunk(number: jax.Array, total: jax.Array) -> jax.Array:
-    for column in lax.dynamic_slice_in_dim(columns, number * _DIMENSIONS_AT_ONCE, _DIMENSIONS_AT_ONCE):
-      total = total + (column[:, None] - column) ** 2
-    return total
-
-  total = lax.fori_loop(0, chunks, add_chunk, jnp.zeros((size, size, groups)))
-  return total if squared else jnp.sqrt(total)
 
 
 def _to_others(distances: jax.Array) -> jax.Array:

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from fedrecjax.defenses.items_by_size import ItemsBySize, items_by_size
-from fedrecjax.defenses.selection import pairwise_distances
-from fedrecjax.defenses.shared_parameters import shared_vectors
+from fedrecjax.distances import pairwise_distances
+from fedrecjax.items_by_size import ItemsBySize, items_by_size
+from fedrecjax.shared_parameters import shared_vectors
 from fedrecjax.types import ClientUpdates
 
 TILE_ROWS = 1024

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fedrecjax.defenses import selection
+from fedrecjax.distances import pairwise_distances
 
 SMALL, LARGE = 16, 150
 SIZES = (
@@ -23,7 +24,7 @@ SIZES = (
 TOLERANCE = 1e-5
 RULES = ("n-f-2", "n-f-1", "n-f")
 
-distances_of = jax.jit(selection.pairwise_distances, static_argnames="squared")
+distances_of = jax.jit(pairwise_distances, static_argnames="squared")
 
 
 class Groups(NamedTuple):

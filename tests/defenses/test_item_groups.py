@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fedrecjax.defenses import item_groups
-from fedrecjax.defenses.item_groups import ItemResult, map_items, sort_rows
+from fedrecjax import item_groups
+from fedrecjax.item_groups import ItemResult, map_items, sort_rows
 from fedrecjax.types import ClientUpdates
 
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fedrecjax.defenses.items_by_size import items_by_size
+from fedrecjax.items_by_size import items_by_size
 
 
 @pytest.mark.parametrize("within", ["size", "item"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fedrecjax import defenses
-from fedrecjax.defenses.shared_parameters import aggregate_shared
+from fedrecjax.shared_parameters import aggregate_shared
 from fedrecjax.types import ClientUpdates
 from fedrecjax.uploads import merge_rows
 from tests.defenses import item_rounds, whole_rounds

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fedrecjax.defenses import selection
+from fedrecjax.distances import pairwise_distances
 from tests.defenses.row_groups import (
   LARGE,
   MAKERS,
@@ -48,7 +49,7 @@ def test_pairwise_distances(squared):
 @pytest.mark.parametrize("dim", [1, 8, 9, 32])
 def test_pairwise_distances_of_any_dimension(dim):
   rows = np.random.default_rng(dim).normal(size=(3, 2, dim)).astype(np.float32)
-  found = selection.pairwise_distances(jnp.asarray(rows), squared=True)
+  found = pairwise_distances(jnp.asarray(rows), squared=True)
   np.testing.assert_allclose(found, ((rows[:, None] - rows) ** 2).sum(axis=-1), rtol=1e-5)
 
 

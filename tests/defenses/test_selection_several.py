@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fedrecjax.defenses import selection
-from fedrecjax.defenses.item_groups import ItemResult, map_items
+from fedrecjax.distances import pairwise_distances
+from fedrecjax.item_groups import ItemResult, map_items
 from fedrecjax.types import ClientUpdates
 from tests.defenses.row_groups import (
   MAKERS,
@@ -96,7 +97,7 @@ def test_equal_rows_share_and_are_kept_in_order():
   rows = np.random.default_rng(5).normal(size=(9, 1, 7)).astype(np.float32)
   rows[[2, 6, 7]] = rows[2]
   count = jnp.array([9])
-  distances = selection.pairwise_distances(jnp.asarray(rows), squared=True)
+  distances = pairwise_distances(jnp.asarray(rows), squared=True)
   weights = selection.krum_weights(distances, count, jnp.array([3]))[:, 0]
   np.testing.assert_allclose(weights, [0, 0, 1 / 3, 0, 0, 0, 1 / 3, 1 / 3, 0], rtol=1e-6)
   picked = selection.iterative_selection(distances, count, jnp.array([5]), jnp.array([2]))[:, 0]
@@ -112,7 +113,7 @@ def test_rows_that_are_no_numbers_are_never_chosen(bad):
   rows[17] = bad
   rows = jnp.asarray(rows)
   count, f = jnp.array([20]), jnp.array([4])
-  distances = selection.pairwise_distances(rows, squared=True)
+  distances = pairwise_distances(rows, squared=True)
   neighbors = count - 1 - selection.number_left_out(f, "n-f-2")
   weights = selection.krum_weights(distances, count, neighbors)
   steps = selection.iterative_selection(
@@ -207,7 +208,7 @@ def test_items_of_a_round(absent):
 
   def rule(rows, count):
     f = count // 5
-    distances = selection.pairwise_distances(rows, squared=True)
+    distances = pairwise_distances(rows, squared=True)
     picked = selection.iterative_selection(
       distances, count, selection.number_left_out(f, "n-f-2"), count - 2 * f
     )

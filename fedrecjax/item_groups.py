@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fedrecjax.defenses.items_by_size import ItemsBySize, items_by_size
+from fedrecjax.items_by_size import ItemsBySize, items_by_size
 from fedrecjax.types import ClientUpdates, ItemRows
 
 TILE_ROWS = 1024
