@@ -9,7 +9,7 @@ _SETTINGS: Mapping[str, str] = {
   "dataset": "ml-1m",
   "defense": "none",
   "eval.preset": "psmu",
-  "train.epochs": "20",
+  "train.epochs": "16",
   "train.clients_per_round": "256",
   "train.loss": "bce",
   "train.num_negatives": "4",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -59,6 +59,7 @@ def pipattack(
   alpha: float = 60.0,
   honest: float | None = 1.0,
   tau: float | None = None,
+  last_update: Literal["share", "whole"] = "share",
   hidden: tuple[int, ...] = (16, 8),
   estimator_steps: int = 20,
   estimator_rate: float = 1e-3,
@@ -76,6 +77,9 @@ def pipattack(
     honest: weight of the client's honest upload, to which the rest is added; none: it is not sent.
     tau: largest L2 distance of an upload's item rows to the last update of the model at these rows, in units of
       gradients; none: no constraint.
+    last_update: for `tau`: one client's "share" of it, its n-th part for n clients in a full round, which is a normal
+      upload where the server adds uploads up; or the "whole", for servers that average. Each attacker sends about the
+      same again, so that the whole makes sums grow without bound.
     hidden: widths of the estimator's hidden layers; 16+8 makes it 32-16-8-3 for d = 32.
     estimator_steps: of Adam on all items but the targets, in each round with an attacker.
     estimator_rate: their step size.
@@ -131,7 +135,8 @@ def pipattack(
     assert state.seen is not None
     change, known = last_change(state.seen, table, view.round)
     sent = merge_rows(sent, num_items)
-    nearer = near(sent, -change / view.learning_rate, tau, view.num_clients)
+    parts = view.num_clients if last_update == "share" else 1
+    nearer = near(sent, -change / (parts * view.learning_rate), tau, view.num_clients)
     sent = sent._replace(row=jnp.where(known, nearer.row, sent.row))
     return sent, state._replace(estimator=estimator, seen=LastSeen(table, view.round))
 

@@ -10,6 +10,7 @@ from fedrecjax.models import mf
 from tests.attacks.malicious_round import (
   RATE,
   SLOTS,
+  C,
   M,
   assert_networks,
   assert_rows,
@@ -45,15 +46,23 @@ def test_levels(count, top, middle):
 
 
 @pytest.mark.parametrize(
-  ("honest", "tau"), [(1.0, None), (None, None), (0.6, 4.0), (None, 1.5), (1.0, 1e4)]
+  ("honest", "tau", "last_update"),
+  [
+    (1.0, None, "share"),
+    (None, None, "whole"),
+    (0.6, 4.0, "whole"),
+    (0.6, 2.0, "share"),
+    (None, 0.2, "share"),
+    (1.0, 1e4, "whole"),
+  ],
 )
 @pytest.mark.parametrize("targets", [[5], [5, 0, 3]], ids=str)
 @pytest.mark.parametrize("name", MODELS)
-def test_uploads(name, targets, honest, tau):
+def test_uploads(name, targets, honest, tau, last_update):
   model = MODELS[name]
   attack = pipattack(
-    alpha=7.0, honest=honest, tau=tau, hidden=(4, 5), estimator_steps=3, estimator_rate=0.05,
-    top_share=0.2, middle_share=0.3,
+    alpha=7.0, honest=honest, tau=tau, last_update=last_update, hidden=(4, 5), estimator_steps=3,
+    estimator_rate=0.05, top_share=0.2, middle_share=0.3,
   )
   state = attack.init(jax.random.key(1), context_of(model, targets, popularity=POPULARITY))
   levels = oracle_of.levels(POPULARITY, 0.2, 0.3)
@@ -78,6 +87,7 @@ def test_uploads(name, targets, honest, tau):
       one = oracle_of.client_rows(promotion, obfuscation, own, alpha=7.0, weight=weight)
       if tau is not None and before is not None:
         center = -(table - before[1]) / (number - before[0]) / RATE
+        center = center / C if last_update == "share" else center
         near = oracle_of.within(one, center, tau)
         moved.append(near is not one)
         one = near

@@ -101,7 +101,9 @@ def test_uploads(name, targets, options):
 
 def test_fedgnn_and_sasrec_against_references():
   targets, key = [5, 0], jax.random.key(3)
-  attack = psmu(num_items=4, num_negatives=2, init_std=0.5, inner_steps=4, top_k=3)
+  attack = psmu(
+    num_items=4, num_negatives=2, init_std=0.5, inner_steps=4, inner_lr=0.1, top_k=3
+  )
   graph, history = fedgnn(dim=4), sasrec(dim=4, length=6, blocks=1)
   for model in (graph, history):
     public = public_of(model, 6)
