@@ -34,7 +34,7 @@ from fedrecjax.types import SimulationState
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 USERS, ITEMS, ROUNDS = 12, 20, 2
-PLACES = 1024
+PLACES = 2048
 # Hyperparameters small enough for the small set; the defaults are those of real sets.
 SMALL: dict[str, dict[str, Any]] = {
   "mf": {"dim": 4},

@@ -6,6 +6,8 @@ actually drawn (:mod:`fedrecjax.participation`); every number is an argument.
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -155,11 +157,23 @@ def pool_uploads(structure: Structure, run: Constants, state: SimulationState, i
   """What the malicious clients of the round's pool would upload if they behaved, one row per client and item."""
   assert inputs.pool is not None
   alone = structure._replace(capacity=structure.pool_capacity, num_tiles=structure.pool_tiles)
-  honest = run._replace(parts=run.parts._replace(client_term=None))
   clients = structure.num_benign + inputs.pool
-  view = client_view(alone, honest, state, inputs._replace(clients=clients))
-  uploads = train(alone, honest, state, view, jnp.zeros(clients.shape[0], bool)).uploads
+  view = client_view(alone, run, state, inputs._replace(clients=clients))
+  uploads = train(alone, run, state, view, jnp.zeros(clients.shape[0], bool)).uploads
   return merge_rows(uploads, structure.num_items)
+
+
+@functools.partial(jax.jit, static_argnames="structure")
+def round_pool(structure: Structure, run: Constants, state: SimulationState, inputs: RoundInput) -> ClientUpdates:
+  """The same in rounds with an attacker, and unused places in others.
+
+  Most rounds of some federations have no attacker, and the pool may be as large as a round.
+  """
+  shape = jax.eval_shape(lambda: pool_uploads(structure, run, state, inputs))
+  empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
+  empty = empty._replace(item=jnp.full_like(empty.item, structure.num_items))
+  somebody = jnp.any(inputs.malicious >= 0)
+  return lax.cond(somebody, lambda: pool_uploads(structure, run, state, inputs), lambda: empty)
 
 
 def attack(
@@ -183,14 +197,9 @@ def attack(
   view = attack_view(structure, run, state, inputs)
   view = view._replace(benign=benign if structure.omniscient else None)
   if structure.pool_capacity > 0:
-    # Most rounds of some federations have no attacker, and the pool may be as large as a round.
-    shape = jax.eval_shape(lambda: pool_uploads(structure, run, state, inputs))
-    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
-    empty = empty._replace(item=jnp.full_like(empty.item, structure.num_items))
-    pool = lax.cond(
-      jnp.any(view.active), lambda: pool_uploads(structure, run, state, inputs), lambda: empty
-    )
-    view = view._replace(pool=pool)
+    # Behaving means the model and its loss alone.
+    parts = Parts(run.parts.model, run.parts.loss, *[None] * (len(Parts._fields) - 2))
+    view = view._replace(pool=round_pool(structure, run._replace(parts=parts), state, inputs))
   return run.parts.poison(state.attack, own, view, jax.random.fold_in(run.keys.attack, inputs.number))
 
 

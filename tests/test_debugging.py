@@ -1,5 +1,6 @@
 """The debug backend arrives where the compiled program arrives, and names what fails."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def test_the_client_is_named():
   broken = public._replace(items=public.items.at[2].set(jnp.inf))
   state = run.state._replace(server=run.state.server._replace(public=broken))
   inputs = round_inputs(run.rounds, slice(0, 1))
-  inputs = type(inputs)(*(leaf[0] for leaf in inputs))
+  inputs = jax.tree.map(lambda leaf: leaf[0], inputs)
   assert 1 in touching and len(touching) < 4
   for client in range(4):
     if client in touching:
