@@ -19,6 +19,7 @@ from absl import flags
 
 from experiments.command_line import HelpAsked, read_flags
 from experiments.errors import UsageError
+from experiments.memory import holds_many_programs
 from experiments.paths import new_file
 from experiments.stages import in_stages
 from fedrecjax.attacks import ATTACKS
@@ -195,12 +196,6 @@ def document(refused: Iterable[tuple[Triple, str]], tried: Sequence[Triple]) -> 
   return "\n".join(lines).rstrip() + "\n"
 
 
-def _many_maps() -> bool:
-  """Whether the compiled programs fill most of the 65,530 memory maps that Linux allows a process."""
-  maps = pathlib.Path("/proc/self/maps")
-  return maps.exists() and maps.read_bytes().count(b"\n") > 40_000
-
-
 def _code(names: Iterable[str]) -> str:
   return " ".join(f"`{name}`" for name in names)
 
@@ -232,7 +227,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         continue
       if reason is not None:
         refused.append((triple, reason))
-      if number == len(triples) or triples[number].model != triple.model or _many_maps():
+      if number == len(triples) or triples[number].model != triple.model or holds_many_programs():
         print(f"[{number}/{len(triples)}] {triple.model} {triple.attack}", file=sys.stderr)
         jax.clear_caches()
     out = pathlib.Path(str(values["out"].value))

@@ -1,8 +1,9 @@
-"""How a command's process keeps its memory."""
+"""How a process keeps its memory, and how much of it compiled programs hold."""
 
 from __future__ import annotations
 
 import ctypes
+import pathlib
 import sys
 
 # Parameters of glibc's mallopt.
@@ -28,3 +29,9 @@ def keep_freed_memory() -> bool:
     return bool(library.mallopt(_TRIM_THRESHOLD, _NEVER) and library.mallopt(_MMAP_THRESHOLD, _LARGEST_THRESHOLD))
   except (OSError, AttributeError):
     return False
+
+
+def holds_many_programs() -> bool:
+  """Whether compiled programs fill most of the 65,530 memory maps that Linux allows a process."""
+  maps = pathlib.Path("/proc/self/maps")
+  return maps.exists() and maps.read_bytes().count(b"\n") > 40_000

@@ -2,6 +2,7 @@
 in it.
 """
 
+import itertools
 import os
 import pathlib
 
@@ -15,6 +16,7 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.memory import holds_many_programs
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.runner import PROGRAMS
 
@@ -68,3 +70,15 @@ def _programs_are_given_back():
   yield
   PROGRAMS.clear()
   jax.clear_caches()
+
+
+_tests_done = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _no_module_holds_too_many_programs():
+  """The same within a module that has hundreds of them."""
+  yield
+  if next(_tests_done) % 20 == 0 and holds_many_programs():
+    PROGRAMS.clear()
+    jax.clear_caches()
