@@ -104,8 +104,10 @@ def execute(
     started = time.perf_counter()
     arguments = (run.structure, run.constants, state, round_inputs(run.rounds, taken))
     # Both programs are compiled before either runs: training would go on unseen while the other is compiled.
+    model, (data, key, neighbors) = run.constants.parts.model, _evaluated(run, taken)
     measure, more = _program(
-      jitted_evaluation, *_shown(run, state, taken), config=run.evaluation, num_users=run.structure.num_benign
+      jitted_evaluation, model, state.server.public, state.private, data, key, neighbors,
+      config=run.evaluation, num_users=run.structure.num_benign,
     )
     if debug:
       spent = 0.0
@@ -113,7 +115,7 @@ def execute(
     else:
       train, spent = _program(jitted_rounds, *arguments)
       state, reports = train(*arguments[1:])
-    means, per_user = measure(*_shown(run, state, taken))
+    means, per_user = measure(model, state.server.public, state.private, data, key, neighbors)
     waiting.append((means, reports))
     if len(waiting) == POINTS_TOGETHER or taken is points[-1]:
       rows += [np.append(np.asarray(means), np.asarray(one.loss)) for means, one in waiting]
@@ -150,12 +152,11 @@ def execute(
   )
 
 
-def _shown(run: Run, state: SimulationState, taken: slice) -> tuple[Any, ...]:
-  """What an evaluation after the given rounds is called with."""
-  constants = run.constants
-  key = jax.random.fold_in(constants.keys.evaluation, taken.stop - 1)
-  neighbors = constants.data.training.neighbors if taken.stop > constants.numbers.neighbors_from else None
-  return constants.parts.model, state.server.public, state.private, constants.data.evaluation, key, neighbors
+def _evaluated(run: Run, taken: slice) -> tuple[Any, jax.Array, jax.Array | None]:
+  """What an evaluation after the given rounds is over: data, a key, and who is whose neighbour by then."""
+  data, keys, numbers = run.constants.data, run.constants.keys, run.constants.numbers
+  neighbors = data.training.neighbors if taken.stop > numbers.neighbors_from else None
+  return data.evaluation, jax.random.fold_in(keys.evaluation, taken.stop - 1), neighbors
 
 
 def _program(function: Any, *arguments: Any, **static: Any) -> tuple[Any, float]:

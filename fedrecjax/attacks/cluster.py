@@ -1,7 +1,8 @@
 """ClusterAttack: malicious clients draw all item embeddings together into a few dense clusters.
 
 Yu et al., "Untargeted Attack against Federated Recommendation Systems via Poisonous Item Embeddings and the Defense",
-AAAI 2023. Where the paper and its published code differ, the choice is an option; docs/fidelity.md compares them.
+AAAI 2023. Where the paper and its published code differ, the choice is an option; docs/fidelity_attacks.md compares
+them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from fedrecjax.attacks.cluster_count import ClusterCount, Rounding, first_count, next_counts, update_count
+from fedrecjax.attacks.idle import when_active
 from fedrecjax.attacks.kmeans import random_kmeans
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.hyperparameters import check, traced
@@ -176,16 +177,12 @@ def cluster_attack(
   def poison(
     state: ClusterState, uploads: ClientUpdates, view: AttackView, key: Array
   ) -> tuple[ClientUpdates, ClusterState]:
-    num_items, dim = view.public.items.shape
-    rows, state = lax.cond(
-      jnp.any(view.active),
-      lambda: prepare(state, view, key),
-      lambda: (jnp.zeros((view.client.shape[0], num_items, dim)), state),
-    )
+    num_items = view.public.items.shape[0]
+    rows, state = prepare(state, view, key)
     sent = item_rows(view.slot, view.active, jnp.arange(num_items, dtype=jnp.int32), rows, num_items)
     return sent._replace(shared=uploads.shared, sent=uploads.sent), state
 
-  return Attack(poison, init, requires=frozenset({"own_data"}), pool=one.num_sampled, colludes=True)
+  return Attack(when_active(poison), init, requires=frozenset({"own_data"}), pool=one.num_sampled, colludes=True)
 
 
 @ATTACKS.register

@@ -24,6 +24,7 @@ from fedrecjax.attacks.crafted_rows import (
   sent_places,
 )
 from fedrecjax.attacks.fang_krum import Center, farthest_selected
+from fedrecjax.attacks.idle import when_active
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.row_statistics import Absent, RowStatistics, Spread
 from fedrecjax.hyperparameters import check, traced
@@ -149,4 +150,4 @@ def fang(
       return against_krum(view, known, sent), state
     return drawn_uploads(view, known, sent, key, drawn, together=draws == "together"), state
 
-  return Attack(poison, requires=granted(knowledge), pool=pool_of("fang", knowledge, pool), colludes=True)
+  return Attack(when_active(poison), requires=granted(knowledge), pool=pool_of("fang", knowledge, pool), colludes=True)

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from fedrecjax.attacks.exposure_loss import Reference, exposure_gradient
+from fedrecjax.attacks.idle import when_active
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.residual import Shares, share_out
 from fedrecjax.attacks.user_approximation import (
@@ -89,7 +89,7 @@ def fedrecattack(
 
   References:
     Rong et al., "FedRecAttack: Model Poisoning Attack to Federated Recommendation", 2022, section IV, Algorithm 1;
-    docs/fidelity.md compares it with its published code.
+    docs/fidelity_attacks.md compares it with its published code.
   """
   for field, value in (
     ("max_rows", max_rows), ("row_norm", row_norm), ("strength", strength), ("list_length", list_length),
@@ -133,18 +133,11 @@ def fedrecattack(
     )
     return shares, shared, approximation
 
-  def rest(state: FedRecAttackState, view: AttackView) -> tuple[Shares, Any, Approximation]:
-    shape = jax.eval_shape(attack, state, view, jax.random.key(0))
-    shares, shared, _ = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
-    return shares._replace(sets=state.sets), shared, state.approximation
-
   def poison(
     state: FedRecAttackState, uploads: ClientUpdates, view: AttackView, key: Array
   ) -> tuple[ClientUpdates, FedRecAttackState]:
     del uploads
-    shares, shared, approximation = lax.cond(
-      jnp.any(view.active), lambda: attack(state, view, key), lambda: rest(state, view)
-    )
+    shares, shared, approximation = attack(state, view, key)
     places, num_items = view.client.shape[0], view.public.items.shape[0]
     slot, active = view.slot[shares.place], view.active[shares.place]
     sent = item_rows(slot, active, shares.items, shares.rows, num_items)
@@ -153,4 +146,4 @@ def fedrecattack(
     sent = with_shared(sent, slot, active, each, view.num_clients)
     return sent, FedRecAttackState(state.lists, approximation, shares.sets)
 
-  return Attack(poison, init, requires=frozenset({"public_interactions"}), colludes=True)
+  return Attack(when_active(poison), init, requires=frozenset({"public_interactions"}), colludes=True)

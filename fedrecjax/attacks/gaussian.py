@@ -13,6 +13,7 @@ from fedrecjax.attacks.crafted_rows import (
   pool_of,
   sent_places,
 )
+from fedrecjax.attacks.idle import when_active
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.row_statistics import Absent, RowStatistics, Spread
 from fedrecjax.hyperparameters import traced
@@ -65,4 +66,6 @@ def gaussian(
     known = known_gradients(view, knowledge, pool=pool, absent=absent, spread=spread)
     return drawn_uploads(view, known, sent_places(view, uploads, known, items), key, draw), state
 
-  return Attack(poison, requires=granted(knowledge), pool=pool_of("gaussian", knowledge, pool), colludes=True)
+  return Attack(
+    when_active(poison), requires=granted(knowledge), pool=pool_of("gaussian", knowledge, pool), colludes=True
+  )

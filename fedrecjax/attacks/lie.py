@@ -19,6 +19,7 @@ from fedrecjax.attacks.crafted_rows import (
   pool_of,
   sent_places,
 )
+from fedrecjax.attacks.idle import when_active
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.row_statistics import Absent, RowStatistics, Spread
 from fedrecjax.hyperparameters import check, traced
@@ -134,4 +135,4 @@ def lie(
     table, shared = jax.vmap(row_of)(known.items), map_shared(row_of, known.shared)
     return common_uploads(view, known, sent_places(view, uploads, known, items), table, shared), state
 
-  return Attack(poison, requires=granted(knowledge), pool=pool_of("lie", knowledge, pool), colludes=True)
+  return Attack(when_active(poison), requires=granted(knowledge), pool=pool_of("lie", knowledge, pool), colludes=True)

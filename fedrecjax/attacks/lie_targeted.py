@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from fedrecjax.attacks.boosting import ExplicitBoostingState, explicit_boosting
 from fedrecjax.attacks.crafted_rows import Knowledge, Known, attach, granted, known_gradients, pool_of, sent_places
+from fedrecjax.attacks.idle import when_active
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.row_statistics import Absent, RowStatistics, Spread, overall_statistics
 from fedrecjax.hyperparameters import check, traced
@@ -101,7 +102,8 @@ def lie_targeted(
     return (concatenate(sent, other_rows(view, uploads, known)) if items == "known" else sent), state
 
   return Attack(
-    poison, boosting.init, requires=granted(knowledge), pool=pool_of("lie_targeted", knowledge, pool), colludes=True
+    when_active(poison), boosting.init, requires=granted(knowledge), pool=pool_of("lie_targeted", knowledge, pool),
+    colludes=True,
   )
 
 

@@ -94,7 +94,7 @@ def pipattack(
 
   References:
     Zhang et al., "PipAttack: Poisoning Federated Recommender Systems for Manipulating Item Promotion", WSDM 2022. There
-    is no published code of its authors; docs/fidelity.md says what is taken from where.
+    is no published code of its authors; docs/fidelity_attacks.md says what is taken from where.
   """
   check(alpha >= 0, f"pipattack.alpha must not be negative, got {alpha}")
   check(honest is None or honest > 0, f"pipattack.honest must be positive or none, got {honest}")

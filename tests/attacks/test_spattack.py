@@ -7,7 +7,7 @@ import pytest
 
 from fedrecjax import defenses
 from fedrecjax.attacks import spattack_ld, spattack_ls, spattack_od, spattack_os
-from fedrecjax.attacks.spattack import most_items, sampled_items
+from fedrecjax.attacks.spattack_uploads import most_items, sampled_items
 from fedrecjax.config import AttackerConfig, TrainConfig
 from fedrecjax.datasets import ItemLists
 from fedrecjax.models import mf
