@@ -38,6 +38,6 @@ setup(
     "plain": PLAIN,
     "ray": ["ray>=2.30"],
     "docs": ["mkdocs>=1.6"],
-    "test": ["mypy>=1.11", "pytest>=8.0", "ruff>=0.6", *SLURM, *PLOTS, *PLAIN],
+    "test": ["mypy>=1.11", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.6", *SLURM, *PLOTS, *PLAIN],
   },
 )

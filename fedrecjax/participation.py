@@ -62,7 +62,7 @@ def draw_rounds(
   is_malicious = (flat >= num_benign) & (flat < num_clients)
   counts = is_malicious.sum(axis=1)
   num_malicious = num_clients - num_benign
-  capacity = _malicious_capacity(int(counts.max(initial=0)), num_clients, num_malicious, size)
+  capacity = _malicious_capacity(counts, num_clients, num_malicious, size)
   slot = np.argsort(~is_malicious, axis=1, kind="stable")[:, :capacity].astype(np.int32)
   slot = np.pad(slot, ((0, 0), (0, capacity - slot.shape[1])))
   filled = np.arange(capacity) < counts[:, None]
@@ -102,14 +102,24 @@ def draw_pool(rounds: Rounds, seed: int, *, size: int, num_malicious: int) -> Ro
   return rounds._replace(pool=pool.astype(np.int32))
 
 
-def _malicious_capacity(drawn: int, num_clients: int, num_malicious: int, size: int) -> int:
-  """Places for malicious clients: five standard deviations above the expected round, unless one drawn needs more."""
+def _malicious_capacity(drawn: np.ndarray, num_clients: int, num_malicious: int, size: int) -> int:
+  """Places for malicious clients: as many as the fullest of so many rounds is expected to have, or has.
+
+  Attacks that upload all items fill every place, used or not, so that no more are planned than are likely to be used.
+  The largest of R numbers with a normal distribution lies about sqrt(2 log R) standard deviations above their mean.
+
+  Args:
+    drawn: malicious clients in each round, int `[rounds]`.
+    num_clients: of the federation.
+    num_malicious: of those.
+    size: clients in a round.
+  """
   if num_malicious == 0:
     return 0
   share = num_malicious / num_clients
   spread = np.sqrt(size * share * (1 - share) * (num_clients - size) / max(num_clients - 1, 1))
-  likely = min(int(size * share + 5 * spread), num_malicious, size)
-  return _round_up(max(drawn, likely), smallest_step=8)
+  likely = min(int(size * share + np.sqrt(2 * np.log(len(drawn))) * spread), num_malicious, size)
+  return _round_up(max(int(drawn.max(initial=0)), likely), smallest_step=2)
 
 
 def sample_capacity(rounds: Rounds, lengths: np.ndarray) -> int:
@@ -132,8 +142,14 @@ def pool_capacity(rounds: Rounds, lengths: np.ndarray) -> int:
   return 0 if rounds.pool is None else _capacity(rounds.pool, lengths)
 
 
+def malicious_capacity(rounds: Rounds, lengths: np.ndarray) -> int:
+  """The same for the malicious clients of a round, who have `lengths` `[num_malicious]`."""
+  return _capacity(rounds.malicious, lengths)
+
+
 def _capacity(clients: np.ndarray, lengths: np.ndarray) -> int:
-  size, total = clients.shape[1], len(lengths)
+  total = len(lengths)
+  size = min(clients.shape[1], total)
   needed = int(np.append(lengths, 0)[clients].sum(axis=1).max(initial=1))
   spread = lengths.std() * np.sqrt(size * (1 - size / total))
   likely = min(size * lengths.mean() + 5 * spread, np.sort(lengths)[-size:].sum())

@@ -26,6 +26,7 @@ from fedrecjax.participation import (
   attacking_from_to,
   draw_pool,
   draw_rounds,
+  malicious_capacity,
   pool_capacity,
   sample_capacity,
   tiles_needed,
@@ -223,7 +224,8 @@ def plan(
     num_negatives=train.num_negatives,
     mean=train.reduction == "mean",
     unique_rows=defense.unique_rows,
-    malicious_data=malicious_data,
+    own_rows=malicious_capacity(rounds, trained_on.lengths[population.num_benign :]) * (1 + train.num_negatives)
+    if malicious_data else 0,
     omniscient="benign_uploads" in attack.requires,
     num_tiles=sample_capacity(rounds, tiles) if own_shared or train.pseudo_items > 0 else 0,
     own_shared=own_shared,

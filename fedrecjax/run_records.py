@@ -23,7 +23,8 @@ class Structure(NamedTuple):
     num_negatives: q.
     mean: whether a client's loss is a mean.
     unique_rows: whether the defence's rule needs one row per client and item.
-    malicious_data: whether malicious clients hold training data that the attack replaces the uploads of.
+    own_rows: rows planned for what a round's malicious clients would upload from their data if they behaved; 0 where
+      the attack does not replace such uploads.
     omniscient: whether the attack has been granted all benign uploads.
     num_tiles: tiles planned for the samples of a round (:mod:`fedrecjax.tiles`).
     own_shared: whether clients' gradients of shared parameters are told apart, and not only added up.
@@ -43,7 +44,7 @@ class Structure(NamedTuple):
   num_negatives: int
   mean: bool
   unique_rows: bool
-  malicious_data: bool
+  own_rows: int
   omniscient: bool
   num_tiles: int = 0
   own_shared: bool = False

@@ -33,7 +33,7 @@ from fedrecjax.types import (
   State,
   Update,
 )
-from fedrecjax.uploads import add_shared, by_client, compact, concatenate, keep_clients, merge_rows, no_uploads
+from fedrecjax.uploads import add_shared, by_client, compact, concatenate, keep_clients, merge_rows, no_uploads, packed
 from fedrecjax.user_vectors import vectors_of
 
 
@@ -291,8 +291,8 @@ def train_round(
   trained = train(structure, run, state, view, is_benign)
   uploads, defense_state = trained.uploads, trained.state
   own = no_uploads(server.public.items.shape[1])
-  if parts.poison is not None and structure.malicious_data:
-    own = keep_clients(uploads, hostile, structure.num_items)
+  if parts.poison is not None and structure.own_rows > 0:
+    own = packed(keep_clients(uploads, hostile, structure.num_items), structure.own_rows, structure.num_items)
     uploads = keep_clients(uploads, ~hostile, structure.num_items)
   if parts.client_transform is not None:
     merged = merge_rows(uploads, structure.num_items)

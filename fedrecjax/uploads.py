@@ -92,6 +92,29 @@ def keep_clients(uploads: ClientUpdates, kept: jax.Array, num_items: int) -> Cli
   return uploads._replace(shared=shared, sent=uploads.sent & kept)
 
 
+def packed(uploads: ClientUpdates, capacity: int, num_items: int) -> ClientUpdates:
+  """The used places alone, in their order.
+
+  Args:
+    uploads: of any order.
+    capacity: planned number of places, no fewer than are used.
+    num_items: M.
+
+  Returns:
+    Uploads with `capacity` places.
+
+  >>> sent = ClientUpdates(jnp.array([0, 1, 2]), jnp.array([7, 4, 9]), jnp.ones((3, 1)))
+  >>> packed(sent, 2, num_items=9).item.tolist()
+  [7, 4]
+  """
+  (place,) = jnp.nonzero(uploads.item < num_items, size=capacity, fill_value=uploads.item.shape[0])
+  return uploads._replace(
+    client=uploads.client.at[place].get(mode="fill", fill_value=0),
+    item=uploads.item.at[place].get(mode="fill", fill_value=num_items),
+    row=uploads.row.at[place].get(mode="fill", fill_value=0.0),
+  )
+
+
 def with_shared(
   uploads: ClientUpdates, slot: jax.Array, active: jax.Array, shared: Any, num_clients: int
 ) -> ClientUpdates:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fedrecjax.participation import draw_rounds, sample_capacity
+from fedrecjax.participation import draw_rounds, malicious_capacity, sample_capacity
 
 SIZES = [(12, 9, 5), (12, 12, 12), (12, 9, 100), (12, 9, 1), (40, 20, 13)]
 
@@ -58,7 +58,7 @@ def test_malicious_clients_and_their_slots(sizes, participation):
     assert (malicious[:count] + num_benign).tolist() == expected
     assert clients[slot[:count]].tolist() == expected
     assert (malicious[count:] == -1).all() and (slot[count:] == 0).all()
-  assert rounds.malicious.shape[1] % 8 == 0
+  assert rounds.malicious.shape[1] % 2 == 0
   assert (rounds.malicious.shape[1] == 0) == (num_clients == num_benign)
 
 
@@ -85,3 +85,12 @@ def test_no_round_exceeds_the_planned_capacity(participation, scale):
   # Planned for a likely round, but never for more than the largest there can be.
   largest = np.sort(lengths)[-13:].sum()
   assert needed <= sample_capacity(rounds, lengths) <= max(256, 1.125 * largest + 256)
+
+
+@pytest.mark.parametrize("num_benign", [39, 20, 1])
+@pytest.mark.parametrize("scale", [1, 1000])
+def test_no_round_has_more_of_malicious_clients_than_planned(num_benign, scale):
+  rounds = drawn(40, num_benign, 13)
+  lengths = np.random.default_rng(0).integers(0, scale + 1, 40 - num_benign)
+  needed = max(sum(lengths[one] for one in places if one >= 0) for places in rounds.malicious)
+  assert needed <= malicious_capacity(rounds, lengths) <= 1.125 * lengths.sum() + 256

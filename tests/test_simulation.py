@@ -314,15 +314,15 @@ def test_a_custom_attack_works_undecorated(small):
 @pytest.mark.parametrize(
   "requires",
   [
-    frozenset(),
-    frozenset({"popularity"}),
-    frozenset({"benign_uploads"}),
-    frozenset({"popularity", "benign_uploads"}),
+    (),
+    ("popularity",),
+    ("benign_uploads",),
+    ("popularity", "benign_uploads"),
   ],
   ids=str,
 )
 def test_an_attack_is_granted_what_it_requires_and_no_more(small, requires):
-  attack, seen = recording_attack(requires)
+  attack, seen = recording_attack(frozenset(requires))
   final_state(make_run(small, attack=attack, attacker=THREE_MALICIOUS), 1)
   assert (seen["popularity"] is not None) == ("popularity" in requires)
   assert (seen["benign"] is not None) == ("benign_uploads" in requires)

@@ -14,6 +14,7 @@ from fedrecjax.uploads import (
   keep_clients,
   merge_rows,
   no_uploads,
+  packed,
   ragged,
   scale_shared,
 )
@@ -31,6 +32,17 @@ def random_uploads(random, num_items, used, num_clients=20):
   item[random.choice(CAPACITY, CAPACITY - used, replace=False)] = num_items
   row = random.integers(-9, 10, (CAPACITY, 3)).astype(np.float32)
   return client.astype(np.int32), item.astype(np.int32), row
+
+
+@pytest.mark.parametrize("used", [0, 1, 150, CAPACITY])
+@pytest.mark.parametrize("spare", [0, 7])
+def test_packed_keeps_used_places_in_their_order(used, spare):
+  client, item, row = random_uploads(np.random.default_rng(used), SMALL_M, used)
+  found = packed(ClientUpdates(jnp.asarray(client), jnp.asarray(item), jnp.asarray(row)), used + spare, SMALL_M)
+  kept = item < SMALL_M
+  assert found.item.tolist() == item[kept].tolist() + [SMALL_M] * spare
+  assert found.client[:used].tolist() == client[kept].tolist()
+  np.testing.assert_array_equal(found.row[:used], row[kept])
 
 
 @pytest.mark.parametrize("num_items", [SMALL_M, LARGE_M])

@@ -18,12 +18,23 @@ _SETTINGS = {
 }
 _DENSE = "none,spattack_od,spattack_ld"
 _ALL = f"{_DENSE},spattack_os,spattack_ls"
+# Baselines work on data and on honest gradients: their clients are users taken over, with the data that they had.
+_BASELINES = {
+  "attack": "label_flip,fedattack,gaussian,lie,cluster,fang", "attacker.membership": "converted",
+  "attacker.malicious_ratio": "0.03",
+}
 # The published rules are told how many malicious clients there are.
 _TOLD = "29"
 _MEAN = {"none.scale": "mean"}
 _METRICS = ("hr@5", "ndcg@5", "hr@10", "ndcg@10")
 _PRINTED = {
   "none": (0.2513, 0.1643, 0.4051, 0.2131),
+  "label_flip": (0.2517, 0.1706, 0.4083, 0.2206),
+  "fedattack": (0.2550, 0.1721, 0.4094, 0.2213),
+  "gaussian": (0.2550, 0.1729, 0.4116, 0.2230),
+  "lie": (0.2539, 0.1724, 0.4116, 0.2229),
+  "cluster": (0.2461, 0.1678, 0.3982, 0.2166),
+  "fang": (0.1957, 0.1229, 0.2919, 0.1541),
   "spattack_ls": (0.1018, 0.0620, 0.2163, 0.0980),
   "spattack_ld": (0.0721, 0.0380, 0.1601, 0.0658),
   "spattack_os": (0.0594, 0.0362, 0.0997, 0.0492),
@@ -35,6 +46,7 @@ SPATTACK_TABLE3 = Recipe(
   reference=f"{SPATTACK}, Table 3 (no defense); the other rules as in its Figure 3, which prints no numbers",
   settings=(
     {**_SETTINGS, **_MEAN, "attack": _ALL, "defense": "none"},
+    {**_SETTINGS, **_MEAN, **_BASELINES, "defense": "none"},
     {**_SETTINGS, **_MEAN, "attack": _ALL, "defense": "norm_bound+none", "norm_bound.max_norm": "1.0"},
     {**_SETTINGS, "attack": _ALL, "defense": "median", "median.scale": "mean"},
     # The paper leaves out the sparse attacks here: the number of malicious rows differs from item to item.
