@@ -11,10 +11,19 @@ from fedrecjax.types import Array
 _BLOCKS = 4
 
 
-def mean_distance(rows: Array) -> Array:
-  """Mean Euclidean distance over all pairs of rows, `[T, d] -> []`, T >= 2.
+def mean_distance(rows: Array, label: Array) -> Array:
+  """Mean Euclidean distance over all pairs of rows, T >= 2.
 
-  Distances come from inner products of the rows, shifted to their mean to keep the rounding of close pairs small.
+  Distances come from inner products of the rows, shifted to their mean to keep the rounding of close pairs small. Of
+  equal rows that rounding would still be the whole distance, and more of it on some machines than on others, so that
+  labels tell which are the same.
+
+  Args:
+    rows: `[T, d]`.
+    label: int32 `[T]`; rows of one label are equal, and 0 apart.
+
+  Returns:
+    A scalar.
   """
   size = rows.shape[0]
   rows = rows - jnp.mean(rows, axis=0)
@@ -26,7 +35,8 @@ def mean_distance(rows: Array) -> Array:
     product = jnp.matmul(some, rest.T, precision=lax.Precision.HIGHEST)
     distance = jnp.sqrt(jnp.maximum(square[start : start + block, None] + square[start:] - 2 * product, 0.0))
     later = jnp.arange(rest.shape[0]) > jnp.arange(some.shape[0])[:, None]
-    total += jnp.sum(jnp.where(later, distance, 0.0))
+    counted = later & (label[start : start + block, None] != label[start:])
+    total += jnp.sum(jnp.where(counted, distance, 0.0))
   return total / (size * (size - 1) / 2)
 
 

@@ -104,7 +104,8 @@ def uniformities(
   candidates = step_rows(optimizer, view.public, items, sampled_rows(uploads, items, view), view.learning_rate)
   if squared:
     return jax.vmap(mean_squared_distance)(candidates)
-  return lax.map(mean_distance, candidates)
+  items = jnp.broadcast_to(items, candidates.shape[:2])
+  return lax.map(lambda one: mean_distance(*one), (candidates, items))
 
 
 @DEFENSES.register
