@@ -6,7 +6,7 @@ from experiments.recipes.recipe import Figure, Recipe
 
 _PAPER = "Rong et al., FedRecAttack: Model Poisoning Attack to Federated Recommendation, 2022"
 # The paper's settings where it states them, else those of its published code: the L2 term, and the server's bound on
-# every row (docs/fidelity.md).
+# every row (docs/fidelity_attacks.md).
 _SETTINGS = {
   "model": "mf",
   "mf.dim": "32",
