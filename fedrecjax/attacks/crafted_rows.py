@@ -49,11 +49,14 @@ class Sent(NamedTuple):
     attacker: place among the A malicious ones, int32 `[E]`.
     item: int32 `[E]`, M where unused.
     own: the row that the attacker would send if it behaved, float32 `[E, d]`; zeros where it holds no such item.
+    common: items that every attacker sends, one attacker's places after another's, int32 `[K]`, E = A K, all of them
+      known; None where each has its own.
   """
 
   attacker: Array
   item: Array
   own: Array
+  common: Array | None = None
 
 
 def granted(knowledge: Knowledge) -> frozenset[str]:
@@ -119,9 +122,10 @@ def sent_places(view: AttackView, uploads: ClientUpdates, known: Known, items: I
   # No more items can be known than rows.
   width = min(num_items, known.uploads.item.shape[0])
   (item,) = jnp.nonzero(known.items.clients > 0, size=width, fill_value=num_items)
-  each = jnp.where(view.active[:, None], item.astype(jnp.int32), num_items)
+  item = item.astype(jnp.int32)
+  each = jnp.where(view.active[:, None], item, num_items)
   attacker = jnp.repeat(jnp.arange(attackers, dtype=jnp.int32), width)
-  return Sent(attacker, each.reshape(-1), jnp.zeros((attackers * width, dim)))
+  return Sent(attacker, each.reshape(-1), jnp.zeros((attackers * width, dim)), item)
 
 
 def common_uploads(view: AttackView, known: Known, sent: Sent, table: Array, shared: Any) -> ClientUpdates:
@@ -174,7 +178,16 @@ def drawn_uploads(
     number = next(of_array)
     return jax.vmap(lambda key: draw(statistics, jax.random.fold_in(key, number)))(keys)
 
-  rows = map_used(row_of, sent.item < num_items, *sent)
+  if sent.common is None:
+    rows = map_used(row_of, sent.item < num_items, *sent[:3])
+  else:
+    # The statistics of items that all send are looked up once.
+    items, seen = sent.common, jax.tree.map(lambda leaf: leaf.at[sent.common].get(mode="clip"), known.items)
+
+    def rows_of(attacker: Array) -> Array:
+      return jax.vmap(lambda one, item: draw(one, jax.random.fold_in(keys[attacker], item)))(seen, items)
+
+    rows = map_used(rows_of, view.active, jnp.arange(keys.shape[0]), chunk=1).reshape(sent.own.shape)
   return attach(view, sent, rows, map_shared(each, known.shared))
 
 
