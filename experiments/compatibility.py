@@ -34,7 +34,7 @@ from fedrecjax.simulation import jitted_rounds, train_round
 from fedrecjax.types import SimulationState
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
-USERS, ITEMS, ROUNDS = 12, 20, 2
+USERS, ITEMS, FEATURES, ROUNDS = 12, 20, 3, 2
 PLACES = 2048
 # Hyperparameters small enough for the small set; the defaults are those of real sets.
 SMALL: dict[str, dict[str, Any]] = {
@@ -43,6 +43,8 @@ SMALL: dict[str, dict[str, Any]] = {
   "lightgcn": {"dim": 4, "hidden": (4,)},
   "fedgnn": {"dim": 4, "num_neighbors": 2, "neighbors_from": 0},
   "sasrec": {"dim": 4, "length": 5, "blocks": 1},
+  "vncf": {"dim": 4, "hidden": (4,)},
+  "lightvgcn": {"dim": 4, "hidden": (4,)},
   "random": {"max_rows": 12},
   "bandwagon": {"max_rows": 12, "popular_share": 0.4},
   "popular": {"max_rows": 12},
@@ -95,11 +97,12 @@ def every_triple(**chosen: Sequence[str]) -> list[Triple]:
 
 
 def small_set() -> Dataset:
-  """Twenty items, and twelve users with three to nine of them."""
+  """Twenty items with visual features, and twelve users with three to nine of them."""
   random = np.random.default_rng(0)
   lists = [random.choice(ITEMS, size, replace=False) for size in random.integers(4, 11, USERS)]
   train, test = ([one[:-1] for one in lists], [one[-1:] for one in lists])
-  return Dataset("small", USERS, ITEMS, ItemLists.from_lists(train), ItemLists.from_lists(test))
+  features = random.normal(size=(ITEMS, FEATURES)).astype(np.float32)
+  return Dataset("small", USERS, ITEMS, ItemLists.from_lists(train), ItemLists.from_lists(test), features=features)
 
 
 def planned(triple: Triple) -> Run:

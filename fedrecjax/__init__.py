@@ -46,7 +46,7 @@ from fedrecjax.defenses import (
   union,
 )
 from fedrecjax.hyperparameters import traced
-from fedrecjax.models import fedgnn, lightgcn, mf, ncf, sasrec
+from fedrecjax.models import fedgnn, lightgcn, lightvgcn, mf, ncf, sasrec, vncf
 from fedrecjax.runner import DivergedError, Result, simulate, simulate_config
 from fedrecjax.types import (
   Attack,
@@ -124,6 +124,7 @@ __all__ = [
   "lie",
   "lie_targeted",
   "lightgcn",
+  "lightvgcn",
   "load",
   "median",
   "mf",
@@ -146,4 +147,5 @@ __all__ = [
   "traced",
   "trimmed_mean",
   "union",
+  "vncf",
 ]

@@ -112,6 +112,42 @@ def traced(constructor: Callable[P, T]) -> Callable[P, T]:
   return make
 
 
+def _bound(method: tuple[Any, ...]) -> Bound:
+  """Any function of a method made by a constructor with :func:`traced`."""
+  return next(value for value in method if isinstance(value, Bound))
+
+
+def constructor_name(method: tuple[Any, ...]) -> str:
+  """The name of the constructor that made a method."""
+  return _bound(method).constructor.__name__
+
+
+def hyperparameter(method: tuple[Any, ...], name: str) -> Any:
+  """A hyperparameter that a method was made with.
+
+  >>> from fedrecjax.attacks import pieck_uea
+  >>> constructor_name(pieck_uea()), hyperparameter(pieck_uea(num_popular=20), "num_popular")
+  ('pieck_uea', 20)
+  """
+  bound = _bound(method)
+  return {**bound.static, **bound.numbers}[name]
+
+
+def remade(method: T, **changes: Any) -> T:
+  """The same method with other hyperparameters.
+
+  Args:
+    method: made by a constructor with :func:`traced`.
+    **changes: of its hyperparameters.
+
+  >>> from fedrecjax.attacks import pieck_uea
+  >>> jax.tree.leaves(remade(pieck_uea(num_popular=20), scale=2.0).poison)
+  [2.0]
+  """
+  bound = _bound(method)
+  return traced(bound.constructor)(**{**bound.static, **bound.numbers, **changes})
+
+
 def as_argument(function: Callable[..., Any] | None) -> Any:
   """A method's function in a form that a jitted function takes as an argument; None stays None.
 

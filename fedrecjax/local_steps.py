@@ -15,7 +15,7 @@ from jax import lax
 from fedrecjax.local_training import LocalSettings, Trained, draw_dropout, local_gradients, own_copies
 from fedrecjax.ordering import in_order
 from fedrecjax.tiles import Tiles
-from fedrecjax.types import Array, ClientUpdates, ClientView, Loss, Model, Samples, State
+from fedrecjax.types import Array, ClientUpdates, ClientView, Loss, Model, Samples, State, beside_features
 
 
 def row_slots(samples: Samples, num_items: int) -> tuple[Array, Array, Array]:
@@ -62,32 +62,31 @@ def train_clients_locally(
     How far vectors, rows and shared parameters went against the gradient, divided by the client's step size; the loss
     is the one before the first step.
   """
-  samples = view.samples
+  samples, dim = view.samples, view.public.items.shape[1]
   slots, client, item = row_slots(samples, view.num_items)
-  start = (
-    view.private,
-    view.public.items.at[item].get(mode="clip"),
-    own_copies(view.public.shared, samples.length.shape[0]),
-  )
+  table, shared = beside_features(view.public, view.features)
+  # Features stay as they are through all steps.
+  trained = jnp.arange(table.shape[1]) < dim
+  start = (view.private, table.at[item].get(mode="clip"), own_copies(shared, samples.length.shape[0]))
 
   def one_step(number: Array, carry: tuple[Any, Array]) -> tuple[Any, Array]:
     (private, rows, shared), first_loss = carry
     dropout = None
     now = view._replace(key=jax.random.fold_in(view.key, number))
     if settings.dropout is not None:
-      dropout = draw_dropout(now.key, now, settings.dropout)
+      dropout = draw_dropout(now.key, now, settings.dropout, table.shape[1])
     gradients = local_gradients(
       model, loss, now, private, rows[slots], shared, mean=settings.mean, tiles=tiles, dropout=dropout
     )
-    for_rows = jnp.zeros_like(rows).at[slots].add(gradients.rows)
+    for_rows = jnp.where(trained, jnp.zeros_like(rows).at[slots].add(gradients.rows), 0.0)
     for_private = gradients.private
     if settings.l2 is not None:
       for_private += settings.l2 * private
       if settings.l2_rows == "uploaded":
-        for_rows += settings.l2 * jnp.where((item < view.num_items)[:, None], rows, 0.0)
+        for_rows += settings.l2 * jnp.where((item < view.num_items)[:, None] & trained, rows, 0.0)
       if settings.l2_rows == "copies":
         copies = jnp.zeros(rows.shape[0]).at[slots].add((samples.uploaded < view.num_items).astype(rows.dtype))
-        for_rows += settings.l2 * copies[:, None] * rows
+        for_rows += settings.l2 * copies[:, None] * jnp.where(trained, rows, 0.0)
     moved = (
       private - rate[:, None] * for_private,
       rows - rate[client][:, None] * for_rows,
@@ -100,7 +99,7 @@ def train_clients_locally(
   uploads = ClientUpdates(
     client=client,
     item=item,
-    row=rows / rate[client][:, None],
+    row=rows[:, :dim] / rate[client][:, None],
     shared=jax.tree.map(lambda leaf: leaf / rate.reshape(-1, *(1,) * (leaf.ndim - 1)), shared),
     sent=samples.trained > 0 if jax.tree.leaves(shared) else None,
   )

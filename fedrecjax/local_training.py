@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from fedrecjax.clients import sample_loss
 from fedrecjax.sampling import Complement, draw_negatives
 from fedrecjax.tiles import Tiles, map_samples
-from fedrecjax.types import Array, ClientTerm, ClientUpdates, ClientView, Loss, Model, Samples, State
+from fedrecjax.types import Array, ClientTerm, ClientUpdates, ClientView, Loss, Model, Samples, State, beside_features
 from fedrecjax.uploads import ragged
 from fedrecjax.user_vectors import sequence_vectors, set_vectors
 
@@ -118,26 +118,27 @@ class Dropout(NamedTuple):
 _DROPOUT = 2**31
 
 
-def draw_dropout(key: Array, view: ClientView, rate: Array | float) -> Dropout:
+def draw_dropout(key: Array, view: ClientView, rate: Array | float, width: int | None = None) -> Dropout:
   """Factors for every lookup of every sample, from keys of the client and the sample's number.
 
   Args:
     key: of the round.
     view: whose lookups.
     rate: share that is left out, below 1.
+    width: numbers of a row as the model takes it; None: d.
   """
   samples = view.samples
   key = jax.random.fold_in(key, _DROPOUT)
-  dim = view.public.items.shape[1]
-  lookups = 2 + samples.negatives.shape[1]
+  lookups, dim = 2 + samples.negatives.shape[1], view.public.items.shape[1]
+  width = dim if width is None else width
 
   def of_sample(client: Array, number: Array) -> Array:
     own = jax.random.fold_in(jax.random.fold_in(key, client), number)
-    return jnp.where(jax.random.bernoulli(own, 1 - rate, (lookups, dim)), 1 / (1 - rate), 0.0)
+    return jnp.where(jax.random.bernoulli(own, 1 - rate, (lookups, width)), 1 / (1 - rate), 0.0)
 
   number = jnp.arange(samples.client.shape[0]) - samples.first
   factors = jax.vmap(of_sample)(view.clients[samples.client], number)
-  return Dropout(factors[:, 0], factors[:, 1:])
+  return Dropout(factors[:, 0, :dim], factors[:, 1:])
 
 
 def history_places(samples: Samples, history: int) -> tuple[Array, Array]:
@@ -332,15 +333,25 @@ def train_clients(
     settings: how they train.
     tiles: of the samples, where clients' gradients of shared parameters are to be told apart.
   """
-  samples, shared = view.samples, view.public.shared
+  samples = view.samples
+  table, shared = beside_features(view.public, view.features)
+  pull_back = None
+  if model.project is not None and tiles is None:
+    (table, shared), pull_back = jax.vjp(model.project, table, shared)
   if tiles is not None:
     shared = own_copies(shared, samples.length.shape[0])
   items = jnp.concatenate([samples.positive[:, None], samples.negatives], axis=1)
-  rows = view.public.items[items]
-  dropout = None if settings.dropout is None else draw_dropout(view.key, view, settings.dropout)
+  rows = table[items]
+  dropout = None if settings.dropout is None else draw_dropout(view.key, view, settings.dropout, rows.shape[-1])
   gradients = local_gradients(
     model, loss, view, view.private, rows, shared, mean=settings.mean, tiles=tiles, dropout=dropout
   )
+  if pull_back is not None:
+    # Items are uploaded as rows; what reaches the parameters of the projection through all of them is one gradient.
+    _, for_shared = pull_back((jnp.zeros_like(table).at[items].add(gradients.rows), gradients.shared))
+    gradients = gradients._replace(shared=for_shared)
+  dim = view.public.items.shape[1]
+  rows, gradients = rows[..., :dim], gradients._replace(rows=gradients.rows[..., :dim])
   if tiles is None:
     gradients = gradients._replace(shared=jax.tree.map(lambda leaf: leaf[None], gradients.shared))
   if settings.l2 is not None:

@@ -17,7 +17,7 @@ from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.defenses import chain
 from fedrecjax.defenses import none as no_defense
 from fedrecjax.evaluation import evaluation_data
-from fedrecjax.hyperparameters import as_argument, as_arguments
+from fedrecjax.hyperparameters import as_argument, as_arguments, constructor_name, hyperparameter, remade
 from fedrecjax.local_training import TrainingData
 from fedrecjax.losses import LOSSES
 from fedrecjax.neighbors import draw_neighbors
@@ -164,6 +164,7 @@ def plan(
     DataError: if the data set cannot be evaluated as asked.
   """
   _check_grants(model, attack, defense, train)
+  model, features = _seeing(model, dataset)
   if not attacker.colluding:
     attack = each_alone(attack)
   if attack.poison is None and attack.profiles is None and attack.samples is None:
@@ -268,7 +269,7 @@ def plan(
       width=model.width, evaluated=population.evaluated(evaluation.left_out),
     ),
   )
-  server = ServerState(public, defense_state, init_optimizer(train.server_optimizer, public))
+  server = ServerState(public, defense_state, init_optimizer(train.server_optimizer, public), features)
   state = SimulationState(
     server, private, attack_state, init_client_optimizer(train.client_optimizer, private)
   )
@@ -277,6 +278,20 @@ def plan(
     float(train.dropout), model.neighbors_from * rounds.per_epoch,
   )
   return Run(structure, Constants(parts, data, numbers, keys), state, rounds, population, evaluation)
+
+
+def _seeing(model: Model, dataset: Dataset) -> tuple[Model, jax.Array | None]:
+  """The model for as many visual features as the data set's items have, and those; others see none."""
+  if model.project is None:
+    return model, None
+  name = constructor_name(model)
+  if dataset.features is None:
+    raise ConfigError(f"model {name} sees images, and {dataset.name} has no visual features of its items")
+  width = dataset.features.shape[1]
+  declared = hyperparameter(model, "num_features")
+  if declared not in (0, width):
+    raise ConfigError(f"{name}.num_features must be 0 or the {width} of the images' features, got {declared}")
+  return remade(model, num_features=width), jnp.asarray(dataset.features)
 
 
 def _complete(defense: Defense, train: TrainConfig) -> Defense:

@@ -22,7 +22,7 @@ from fedrecjax.planning import Run, plan, round_inputs
 from fedrecjax.run_records import Reports, Structure
 from fedrecjax.simulation import jitted_rounds
 from fedrecjax.stealth import COUNTS, stealth_columns
-from fedrecjax.types import Attack, Defense, Model, SimulationState
+from fedrecjax.types import Attack, Defense, Model, Public, SimulationState, beside_features
 
 POINTS_TOGETHER = 10
 PROGRAMS: dict[Any, Any] = {}
@@ -106,7 +106,7 @@ def execute(
     # Both programs are compiled before either runs: training would go on unseen while the other is compiled.
     model, (data, key, neighbors) = run.constants.parts.model, _evaluated(run, taken)
     measure, more = _program(
-      jitted_evaluation, model, state.server.public, state.private, data, key, neighbors,
+      jitted_evaluation, model, received(state), state.private, data, key, neighbors,
       config=run.evaluation, num_users=run.structure.num_benign,
     )
     if debug:
@@ -115,7 +115,7 @@ def execute(
     else:
       train, spent = _program(jitted_rounds, *arguments)
       state, reports = train(*arguments[1:])
-    means, per_user = measure(model, state.server.public, state.private, data, key, neighbors)
+    means, per_user = measure(model, received(state), state.private, data, key, neighbors)
     waiting.append((means, reports))
     if len(waiting) == POINTS_TOGETHER or taken is points[-1]:
       rows += [np.append(np.asarray(means), np.asarray(one.loss)) for means, one in waiting]
@@ -150,6 +150,11 @@ def execute(
     detection=detection_columns(np.concatenate(judged)) if judged else {},
     stealth=stealth_columns(np.concatenate(looked)) if looked else {},
   )
+
+
+def received(state: SimulationState) -> Public:
+  """What every client receives, as the model's functions take it."""
+  return beside_features(state.server.public, state.server.features)
 
 
 def _evaluated(run: Run, taken: slice) -> tuple[Any, jax.Array, jax.Array | None]:

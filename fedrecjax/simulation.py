@@ -54,6 +54,7 @@ def client_view(structure: Structure, run: Constants, state: SimulationState, in
     key=jax.random.fold_in(run.keys.clients, inputs.number),
     num_items=structure.num_items,
     neighbors=neighbor_vectors(data, state.private, inputs.clients, inputs.number >= run.numbers.neighbors_from),
+    features=state.server.features,
   )
 
 
@@ -144,6 +145,7 @@ def attack_view(structure: Structure, run: Constants, state: SimulationState, in
     num_clients=inputs.clients.shape[0],
     private=state.private.at[structure.num_benign + inputs.malicious].get(mode="clip"),
     loss=run.parts.loss,
+    features=state.server.features,
   )
 
 

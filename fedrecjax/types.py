@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 State = Any  # a pytree of arrays, private to the method that made it
@@ -26,6 +27,19 @@ class Public(NamedTuple):
 
   items: Array
   shared: Any
+
+
+def beside_features(public: Public, features: Array | None) -> Public:
+  """The public part as a model's functions take it: every item's embedding followed by its visual feature.
+
+  Args:
+    public: what is trained, with items `[M, d]`.
+    features: frozen visual features `[M, F]`; None for models that see no images.
+
+  Returns:
+    Items `[M, d + F]`, or the public part itself.
+  """
+  return public if features is None else public._replace(items=jnp.concatenate([public.items, features], axis=1))
 
 
 class Model(NamedTuple):
@@ -52,6 +66,9 @@ class Model(NamedTuple):
     width: numbers that `score` holds at a time for each item, by which evaluation sizes its work.
     neighbors: most other users whose vectors a client is given to attend to, K.
     neighbors_from: first epoch, from 0, in which they are.
+    project: for models that see images: `(rows [..., d + F], shared) -> (rows [..., p], shared)`, in which the visual
+      features are replaced by what the shared parameters make of them, so that a score costs no product with F
+      numbers. All functions take rows of either kind with the shared parameters that came with them.
   """
 
   init_public: Callable[[Array, int], Public]
@@ -66,6 +83,7 @@ class Model(NamedTuple):
   width: int = 1
   neighbors: int = 0
   neighbors_from: int = 0
+  project: Callable[[Array, Any], tuple[Array, Any]] | None = None
 
 
 class Loss(NamedTuple):
@@ -205,6 +223,7 @@ class AttackView(NamedTuple):
       it, for attacks with `Attack.pool`; `client` is the place among them. One row per client and item, in order of
       items. None for other attacks.
     loss: of one sample, which every client minimises; None in views made by hand.
+    features: visual features of the items, float32 `[M, F]`; None for models that see no images.
   """
 
   public: Public
@@ -220,6 +239,12 @@ class AttackView(NamedTuple):
   private: Array | None = None
   pool: ClientUpdates | None = None
   loss: Loss | None = None
+  features: Array | None = None
+
+  @property
+  def received(self) -> Public:
+    """The parameters as the model's functions take them, see :func:`beside_features`; uploads have d numbers."""
+    return beside_features(self.public, self.features)
 
 
 def no_state(key: Array, context: Any) -> tuple[()]:
@@ -296,6 +321,7 @@ class ClientView(NamedTuple):
     num_items: M, static.
     neighbors: vectors of other users that a client has been given, `[C, K, d]`, and which of them are used, bool
       `[C, K]`; None without neighbours.
+    features: visual features of the items, float32 `[M, F]`; None for models that see no images.
   """
 
   public: Public
@@ -307,6 +333,7 @@ class ClientView(NamedTuple):
   key: Array
   num_items: int
   neighbors: tuple[Array, Array] | None = None
+  features: Array | None = None
 
 
 class ClientTerm(NamedTuple):
@@ -392,11 +419,13 @@ class ServerState(NamedTuple):
     public: the model's public part.
     defense: the defence's state.
     optimizer: the state of the optimiser.
+    features: visual features of the items' images, float32 `[M, F]`; None for models that see no images.
   """
 
   public: Public
   defense: State
   optimizer: Any = ()
+  features: Array | None = None
 
 
 class SimulationState(NamedTuple):

@@ -103,12 +103,14 @@ def explicit_boosting(
     state: ExplicitBoostingState, uploads: ClientUpdates, view: AttackView, key: jax.Array
   ) -> tuple[ClientUpdates, ExplicitBoostingState]:
     del uploads, key
-    table, shared = view.public
+    table, shared = view.received
     gradient = jax.vmap(jax.grad(boosting_loss, argnums=(1, 2, 3)), in_axes=(None, 0, None, None))
     own = state.users.at[view.client].get(mode="clip")
     for_users, for_targets, for_shared = gradient(view.model, own, table[view.targets], shared)
     users = state.users.at[view.client].add(-view.learning_rate * for_users, mode="drop")
-    sent = item_rows(view.slot, view.active, view.targets, for_targets, table.shape[0])
+    sent = item_rows(
+      view.slot, view.active, view.targets, for_targets[..., : view.public.items.shape[1]], table.shape[0]
+    )
     sent = with_shared(sent, view.slot, view.active, for_shared if upload_shared else (), view.num_clients)
     return sent, ExplicitBoostingState(users)
 
@@ -117,7 +119,7 @@ def explicit_boosting(
   ) -> tuple[ClientUpdates, ExplicitBoostingState]:
     del uploads, key
     assert view.loss is not None and state.negatives is not None
-    loss, (table, shared) = view.loss, view.public
+    loss, (table, shared) = view.loss, view.received
 
     def of_client(own: jax.Array, negatives: jax.Array) -> Any:
       def total(own: jax.Array, positives: jax.Array, others: jax.Array, shared: Any) -> jax.Array:
@@ -132,7 +134,7 @@ def explicit_boosting(
     targets = jnp.broadcast_to(view.targets, (places, *view.targets.shape))
     items = jnp.concatenate([targets, negatives.reshape(places, -1)], axis=1)
     rows = jnp.concatenate([for_targets, for_negatives.reshape(places, -1, table.shape[1])], axis=1)
-    sent = item_rows(view.slot, view.active, items, rows, table.shape[0])
+    sent = item_rows(view.slot, view.active, items, rows[..., : view.public.items.shape[1]], table.shape[0])
     sent = with_shared(sent, view.slot, view.active, for_shared if upload_shared else (), view.num_clients)
     return sent, state._replace(users=users)
 

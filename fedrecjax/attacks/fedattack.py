@@ -23,7 +23,7 @@ def user_vectors(samples: Samples, view: AttackView, malicious: Array) -> Array:
     view: who attacks.
     malicious: which places of the round do, bool `[C]`.
   """
-  model, (table, shared) = view.model, view.public
+  model, (table, shared) = view.model, view.received
   assert view.private is not None
   if model.encode is not None:
     length = samples.length[view.slot][:, None]
@@ -112,8 +112,8 @@ def fedattack(*, hard_share: float | None = None, excluded: Literal["sample", "c
     number = jnp.zeros(view.num_clients, jnp.int32).at[slot].set(jnp.arange(attackers), mode="drop")
     attacker = number[samples.client]
     poisoned = samples.valid & malicious[samples.client]
-    users = user_vectors(samples, view, malicious)
-    scores = jax.vmap(lambda user: view.model.score(view.public, user, None))(users)
+    users, received = user_vectors(samples, view, malicious), view.received
+    scores = jax.vmap(lambda user: view.model.score(received, user, None))(users)
     candidates, free = scores, jnp.full(attackers, num_items - 1)
     if excluded == "client":
       of_attacker = jnp.where(poisoned, attacker, attackers)

@@ -118,15 +118,17 @@ def fedrecattack(
 
   def attack(state: FedRecAttackState, view: AttackView, key: Array) -> tuple[Shares, Any, Approximation]:
     for_users, for_uploads = jax.random.split(key)
+    received = view.received
     approximation = refresh(
-      state.approximation, state.lists, view.model, view.public, for_users,
+      state.approximation, state.lists, view.model, received, for_users,
       learning_rate=approximation_rate, passes=passes, batch=batch, num_negatives=num_negatives,
     )
     wanted = exposure_gradient(
-      view.model, view.public, approximation.users, state.lists, view.targets,
+      view.model, received, approximation.users, state.lists, view.targets,
       list_length=list_length, reference=reference, batch=batch, with_shared=upload_shared,
     )
     table, shared = jax.tree.map(lambda leaf: strength * leaf, wanted)
+    table = table[:, : view.public.items.shape[1]]
     shares = share_out(
       table, state.sets, view.client, view.active, view.targets, for_uploads,
       row_norm=row_norm, selection_variance=selection_variance, upload_variance=upload_variance,

@@ -49,9 +49,9 @@ def hard_user(
 def _invented_users(*, num_users: int, init_std: jax.Array | float, steps: int, step_size: float | None) -> Attack:
   def of_client(view: AttackView, key: jax.Array) -> tuple[jax.Array, Any]:
     """What one client uploads: gradients of the targets' rows `[T, d]` and of the shared parameters."""
-    table, shared = view.public
-    rows = table[view.targets]
-    users = init_std * jax.random.normal(key, (num_users, table.shape[1]))
+    table, shared = view.received
+    rows, dim = table[view.targets], view.public.items.shape[1]
+    users = init_std * jax.random.normal(key, (num_users, dim))
     if steps > 0:
       size = view.learning_rate if step_size is None else step_size
       users = jax.vmap(lambda user: hard_user(view.model, user, rows, shared, steps=steps, step_size=size))(users)
@@ -59,7 +59,8 @@ def _invented_users(*, num_users: int, init_std: jax.Array | float, steps: int, 
     def loss(rows: jax.Array, shared: Any) -> jax.Array:
       return jnp.mean(jax.vmap(boosting_loss, in_axes=(None, 0, None, None))(view.model, users, rows, shared))
 
-    return jax.grad(loss, argnums=(0, 1))(rows, shared)
+    for_rows, for_shared = jax.grad(loss, argnums=(0, 1))(rows, shared)
+    return for_rows[:, :dim], for_shared
 
   def poison(
     state: State, uploads: ClientUpdates, view: AttackView, key: jax.Array

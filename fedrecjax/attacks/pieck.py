@@ -157,13 +157,14 @@ def _pieck(
 
   def gradients(view: AttackView, popular: jax.Array) -> tuple[jax.Array, Any]:
     """Gradients with respect to the targets' rows `[T, d]` and to the shared parameters."""
-    table, shared = view.public
-    rows = table[view.targets]
+    (received, shared), table = view.received, view.public.items
+    rows = received[view.targets]
     trained = rows[:1] if strategy == "copy" else rows
     each = jax.vmap(jax.grad(target_loss, argnums=(1, 3)), in_axes=(None, 0, None, None))
     for_rows, for_shared = each(view.model, trained, table[popular], shared)
+    for_rows = for_rows[:, : table.shape[1]]
     for_shared = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0) / trained.shape[0], for_shared)
-    return jnp.broadcast_to(for_rows / trained.shape[0], rows.shape), for_shared
+    return jnp.broadcast_to(for_rows / trained.shape[0], (rows.shape[0], table.shape[1])), for_shared
 
   def poison(
     state: MiningState, uploads: ClientUpdates, view: AttackView, key: jax.Array
@@ -233,7 +234,8 @@ def pieck_ipe(
 
   def target_loss(model: Model, target: jax.Array, popular: jax.Array, shared: Any) -> jax.Array:
     del model, shared
-    return ipe_loss(target, popular, strength=strength, weighting=weighting, lengthen_above=lengthen_above)
+    embedding = target[: popular.shape[1]]
+    return ipe_loss(embedding, popular, strength=strength, weighting=weighting, lengthen_above=lengthen_above)
 
   return _pieck(target_loss, num_popular=num_popular, mining_differences=mining_differences,
                 before_mined=before_mined, strategy=strategy, scale=scale)

@@ -76,24 +76,26 @@ def psmu(
   def of_client(allowed: jax.Array, view: AttackView, key: jax.Array) -> tuple[jax.Array, Any]:
     """What one client uploads: gradients of the targets' rows `[T, d]` and of the shared parameters."""
     assert view.loss is not None
-    model, (table, shared) = view.model, view.public
+    model, received, dim = view.model, view.received, view.public.items.shape[1]
+    table, shared = received
     drawn = draw_synthetic(
       key, allowed, num_positives=num_items, num_negatives=num_negatives, num_items=table.shape[0],
-      dim=table.shape[1], init_std=init_std,
+      dim=dim, init_std=init_std,
     )
     held = table[drawn.items]
     private = synthetic_user(
       model, view.loss, drawn.private, held, table[drawn.negatives], shared,
       optimizer=inner_optimizer, steps=inner_steps, step_size=inner_lr,
     )
-    logits = model.score(view.public, user_of_items(model, private, held, shared), None)
+    logits = model.score(received, user_of_items(model, private, held, shared), None)
     above = competitors(logits, drawn.items, view.targets, table, top_k=top_k, alternatives=alternatives)
 
     def loss(rows: jax.Array, shared: Any) -> jax.Array:
       user = user_of_items(model, private, held, shared)
       return promotion_loss(model, user, rows, table[above.items], above.counted, shared, margin_on=margin_on)
 
-    return jax.grad(loss, argnums=(0, 1))(table[view.targets], shared)
+    for_rows, for_shared = jax.grad(loss, argnums=(0, 1))(table[view.targets], shared)
+    return for_rows[:, :dim], for_shared
 
   def poison(
     state: jax.Array, uploads: ClientUpdates, view: AttackView, key: jax.Array

@@ -20,14 +20,16 @@ Distance = Literal["norm", "squared"]
 
 def targeted_uploads(view: AttackView, factor: jax.Array | float) -> ClientUpdates:
   """Gradients of :func:`fedrecjax.attacks.boosting.own_boosting_loss` for the clients' own vectors, times a factor."""
-  table, shared = view.public
+  table, shared = view.received
+  dim = view.public.items.shape[1]
   assert view.private is not None
 
   def of_client(private: jax.Array) -> tuple[jax.Array, Any]:
     def loss(rows: jax.Array, shared: Any) -> jax.Array:
       return own_boosting_loss(view.model, private, rows, shared)
 
-    return jax.grad(loss, argnums=(0, 1))(table[view.targets], shared)
+    for_rows, for_shared = jax.grad(loss, argnums=(0, 1))(table[view.targets], shared)
+    return for_rows[:, :dim], for_shared
 
   rows, for_shared = jax.tree.map(lambda leaf: factor * leaf, jax.vmap(of_client)(view.private))
   sent = item_rows(view.slot, view.active, view.targets, rows, table.shape[0])

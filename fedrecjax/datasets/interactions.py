@@ -161,9 +161,11 @@ class Dataset:
     train: training items per user, in the order the split documents.
     test: held-out items per user: none, one or several.
     validation: items per user that are neither trained on nor ranked; None if there are none.
+    features: visual features of the items, float32 `[M, F]`, zeros for items without an image; None if there are none.
 
   Raises:
-    DataError: if there are not N lists, an item is out of range, or no user has a training item.
+    DataError: if there are not N lists, an item is out of range, no user has a training item, or features are not
+      finite numbers of M items.
   """
 
   name: str
@@ -172,8 +174,18 @@ class Dataset:
   train: ItemLists
   test: ItemLists
   validation: ItemLists | None = None
+  features: npt.NDArray[np.float32] | None = None
 
   def __post_init__(self) -> None:
+    if self.features is not None:
+      features = np.asarray(self.features, np.float32)
+      if features.ndim != 2 or len(features) != self.num_items or features.shape[1] == 0:
+        raise DataError(
+          f"{self.name}: features have shape {features.shape}, expected ({self.num_items}, F)"
+        )
+      if not np.isfinite(features).all():
+        raise DataError(f"{self.name}: features must be finite numbers")
+      object.__setattr__(self, "features", features)
     for part, lists in (("train", self.train), ("test", self.test), ("validation", self.validation)):
       if lists is not None and lists.num_users != self.num_users:
         raise DataError(

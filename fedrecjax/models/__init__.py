@@ -2,9 +2,11 @@
 
 from fedrecjax.models.fedgnn import fedgnn
 from fedrecjax.models.lightgcn import lightgcn
+from fedrecjax.models.lightvgcn import lightvgcn
 from fedrecjax.models.mf import mf
 from fedrecjax.models.ncf import ncf
 from fedrecjax.models.registry import MODELS
 from fedrecjax.models.sasrec import sasrec
+from fedrecjax.models.vncf import vncf
 
-__all__ = ["MODELS", "fedgnn", "lightgcn", "mf", "ncf", "sasrec"]
+__all__ = ["MODELS", "fedgnn", "lightgcn", "lightvgcn", "mf", "ncf", "sasrec", "vncf"]

@@ -7,7 +7,7 @@ import numpy as np
 
 from tests.models import references
 from tests.models.rounds import Client, Gradients, as_doubles
-from tests.oracles import models_lightgcn, models_ncf, training
+from tests.oracles import models_lightgcn, models_ncf, training, visual_models
 from tests.oracles.models_ncf import Network
 
 
@@ -60,6 +60,37 @@ def lightgcn(*, loss: str, reduction: str, layers: int, combine: str) -> Client:
       loss=loss, reduction=reduction, layers=layers, combine=combine,
     )  # fmt: skip
     return Gradients(value, own, rows, _as_shared(of_network), bool(rows))
+
+  return client
+
+
+def visual(name: str, features: np.ndarray, *, reduction: str) -> Client:
+  """A client of a model that sees images, by finite differences of its loss (BCE)."""
+
+  def client(private, table, shared, positives, negatives, neighbors):
+    used = sorted({int(item) for item in (*positives, *np.reshape(negatives, -1))})
+    if not used:
+      nothing = jax.tree.map(np.zeros_like, shared)
+      return Gradients(0.0, np.zeros_like(private), {}, nothing, False)
+    private, table, shared = jax.tree.map(np.copy, (private, table, shared))
+    network = network_of(shared.tower)
+    layers = [*network.hidden, (network.output[:, None], np.array([network.bias]))]
+
+    def loss():
+      return visual_models.client_loss(
+        name, layers, shared.projection, private, table, features, positives, negatives,
+        mean=reduction == "mean",
+      )  # fmt: skip
+
+    flat = [array for layer in layers for array in layer]
+    rows = [table[item] for item in used]  # views, so that a change reaches the loss
+    own, projection, *others = visual_models.slopes(
+      loss, [private, shared.projection, *flat, *rows]
+    )
+    of_layers = list(zip(others[0 : len(flat) : 2], others[1 : len(flat) : 2], strict=True))
+    tower = _as_shared(Network(of_layers[:-1], of_layers[-1][0][:, 0], float(of_layers[-1][1][0])))
+    by_item = dict(zip(used, others[len(flat) :], strict=True))
+    return Gradients(loss(), own, by_item, shared._replace(projection=projection, tower=tower), True)
 
   return client
 

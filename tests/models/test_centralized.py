@@ -1,5 +1,7 @@
 """All clients in one round with summed losses is one step of gradient descent on the pooled loss."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,15 +15,16 @@ from tests.models.rounds import uneven
 
 LENGTHS = (0, 1, 2, 31, 33, 65, 7, 7)
 NUM_ITEMS = 40
+FEATURES = np.random.default_rng(5).normal(scale=0.2, size=(NUM_ITEMS, 3)).astype(np.float32)
 
 
 def network(users, rows, shared, products=0):
   """The logits of pairs `[n, d]`."""
   deep = users.shape[1] - products
-  signal = jnp.concatenate([users[:, :deep], rows[:, :deep]], axis=1)
+  signal = jnp.concatenate([users[:, :deep], rows[:, : rows.shape[1] - products]], axis=1)
   for layer in (shared, shared["Dense_0"]):
     signal = jax.nn.relu(signal @ layer["kernel"] + layer["bias"])
-  signal = jnp.concatenate([signal, users[:, deep:] * rows[:, deep:]], axis=1)
+  signal = jnp.concatenate([signal, users[:, deep:] * rows[:, rows.shape[1] - products :]], axis=1)
   return (signal @ shared["output"]["kernel"] + shared["output"]["bias"])[:, 0]
 
 
@@ -46,6 +49,20 @@ def lightgcn(users, items, shared, user, positive, negative, counts):
   final = users + counts @ items / root
   linked = items[positive] + (users / root)[user]
   return network(final[user], linked, shared), network(final[user], items[negative], shared)
+
+
+def vncf(users, items, shared, user, positive, negative, counts):
+  seen = jnp.concatenate([items, FEATURES @ shared.projection], axis=1)
+  return tuple(network(users[user], seen[item], shared.tower) for item in (positive, negative))
+
+
+def lightvgcn(users, items, shared, user, positive, negative, counts):
+  root = jnp.sqrt(jnp.maximum(counts.sum(axis=1, keepdims=True), 1.0))
+  visual = FEATURES @ shared.projection
+  final = users + counts @ (items + visual) / root
+  linked = jnp.concatenate([items[positive] + (users / root)[user], visual[positive]], axis=1)
+  others = jnp.concatenate([items, visual], axis=1)[negative]
+  return network(final[user], linked, shared.tower), network(final[user], others, shared.tower)
 
 
 def fedgnn(users, items, shared, user, positive, negative, counts):
@@ -73,6 +90,8 @@ MODELS = {
   "ncf": (ncf, models.ncf(dim=4, hidden=(8, 8), init_std=0.5)),
   "ncf with products": (ncf_gmf, models.ncf(dim=4, hidden=(8, 8), gmf=True, init_std=0.5)),
   "lightgcn": (lightgcn, models.lightgcn(dim=4, hidden=(8, 8), init_std=0.5)),
+  "vncf": (vncf, models.vncf(dim=4, hidden=(8, 8), init_std=0.5)),
+  "lightvgcn": (lightvgcn, models.lightvgcn(dim=4, hidden=(8, 8), init_std=0.5)),
   "fedgnn": (fedgnn, models.fedgnn(dim=4, init_std=0.5)),
   "sasrec": (sasrec, models.sasrec(dim=4, length=64, blocks=1, dropout=0.0, init_std=0.5)),
 }
@@ -86,7 +105,8 @@ def test_one_round_of_everybody_is_full_batch_gradient_descent(name, loss):
   train = TrainConfig(
     epochs=2, clients_per_round=100, loss=loss, reduction="sum", learning_rate=rate
   )
-  run = make_run(uneven(3, LENGTHS, NUM_ITEMS), model=model, train=train)
+  dataset = dataclasses.replace(uneven(3, LENGTHS, NUM_ITEMS), features=FEATURES)
+  run = make_run(dataset, model=model, train=train)
   data = run.constants.data.training
   positive, negative = np.asarray(data.positive), np.asarray(data.negatives)[:, 0]
   user = np.repeat(np.arange(len(LENGTHS)), LENGTHS)
