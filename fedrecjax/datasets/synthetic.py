@@ -73,8 +73,7 @@ def synthetic(
   activity = _activity(num_users, num_items, num_interactions, min_per_user)
   activity = random.permutation(activity)
   popularity = random.permutation(_popularity(num_items, num_users, num_interactions))
-  user_tastes = random.standard_normal((num_users, taste_dims))
-  item_tastes = random.standard_normal((num_items, taste_dims))
+  user_tastes, item_tastes = _tastes(random, num_users, num_items, taste_dims)
   affinity = taste_strength / math.sqrt(taste_dims) * (user_tastes @ item_tastes.T)
 
   scores = affinity + _fit_bias(affinity, activity, popularity)
@@ -102,6 +101,45 @@ def synthetic(
     num_items=num_items,
     test=None,
   )
+
+
+def synthetic_tastes(
+  *, seed: int = 0, num_users: int = 943, num_items: int = 1682, taste_dims: int = 8
+) -> FloatArray:
+  """Latent tastes of the items of :func:`synthetic`, those that its users' choices follow.
+
+  They are drawn as there, after one place in the order of activity for every user and one in that
+  of popularity for every item; the other arguments of :func:`synthetic` do not touch them.
+
+  Args:
+    seed: seed of the set.
+    num_users: number of its users N.
+    num_items: number of its items M.
+    taste_dims: dimensions of its tastes.
+
+  Returns:
+    Standard normal numbers, float64 `[M, taste_dims]`.
+
+  Raises:
+    DataError: if a number is out of range.
+
+  >>> synthetic_tastes().shape
+  (1682, 8)
+  """
+  _check_at_least(1, num_users=num_users, num_items=num_items, taste_dims=taste_dims)
+  _check_at_least(0, seed=seed)
+  random = np.random.default_rng(seed)
+  random.permutation(num_users)
+  random.permutation(num_items)
+  return _tastes(random, num_users, num_items, taste_dims)[1]
+
+
+def _tastes(
+  random: np.random.Generator, num_users: int, num_items: int, dims: int
+) -> tuple[FloatArray, FloatArray]:
+  """Tastes of users `[N, dims]` and of items `[M, dims]`."""
+  of_users = random.standard_normal((num_users, dims))
+  return of_users, random.standard_normal((num_items, dims))
 
 
 def _check_at_least(least: int, **values: float) -> None:
