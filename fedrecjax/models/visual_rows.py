@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fedrecjax.models.ncf import rectifier_uniform
+from fedrecjax.models.ncf import PairTower, rectifier_uniform
+from fedrecjax.types import Public
 
 
 class VisualParameters(NamedTuple):
@@ -22,9 +23,26 @@ class VisualParameters(NamedTuple):
   tower: Any
 
 
-def init_projection(key: jax.Array, num_features: int, dim: int) -> jax.Array:
-  """E before training, Kaiming-uniform, `[F, dim]`."""
-  return rectifier_uniform(key, (num_features, dim))
+def init_visual(
+  tower: PairTower, key: jax.Array, num_items: int, *, dim: int, num_features: int, init_std: jax.Array | float
+) -> Public:
+  """The public part of a model of images before training.
+
+  Args:
+    tower: network on a user's vector `[d]` and an item's with its visual vector `[2 d]`.
+    key: of all draws.
+    num_items: M.
+    dim: d.
+    num_features: F.
+    init_std: standard deviation of the item embeddings' normal distribution.
+
+  Returns:
+    Item embeddings `[M, d]`, and E `[F, d]` and the network, Kaiming-uniform.
+  """
+  for_items, for_tower, for_projection = jax.random.split(key, 3)
+  network = tower.init(for_tower, jnp.zeros(dim), jnp.zeros(2 * dim))["params"]
+  shared = VisualParameters(rectifier_uniform(for_projection, (num_features, dim)), network)
+  return Public(init_std * jax.random.normal(for_items, (num_items, dim)), shared)
 
 
 def with_visual_vector(row: jax.Array, shared: VisualParameters, dim: int) -> jax.Array:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from fedrecjax.hyperparameters import check, traced
 from fedrecjax.models.ncf import PairTower
 from fedrecjax.models.registry import MODELS
-from fedrecjax.models.visual_rows import VisualParameters, init_projection, project_rows, with_visual_vector
+from fedrecjax.models.visual_rows import VisualParameters, init_visual, project_rows, with_visual_vector
 from fedrecjax.types import Model, Public
 
 
@@ -43,10 +43,7 @@ def vncf(
   tower = PairTower(hidden)
 
   def init_public(key: jax.Array, num_items: int) -> Public:
-    for_items, for_tower, for_projection = jax.random.split(key, 3)
-    network = tower.init(for_tower, jnp.zeros(dim), jnp.zeros(2 * dim))["params"]
-    shared = VisualParameters(init_projection(for_projection, num_features, dim), network)
-    return Public(init_std * jax.random.normal(for_items, (num_items, dim)), shared)
+    return init_visual(tower, key, num_items, dim=dim, num_features=num_features, init_std=init_std)
 
   def init_private(key: jax.Array) -> jax.Array:
     return init_std * jax.random.normal(key, (dim,))
