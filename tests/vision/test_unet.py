@@ -95,6 +95,13 @@ def test_dropout_only_while_training():
   assert np.abs(output(True, 0) - output(True, 1)).max() > 1e-2
 
 
+def test_other_parameters_are_the_same_program():
+  programs = [jax.tree.structure(denoiser_of(dataclasses.replace(TINY), {"a": number})) for number in (1.0, 2.0)]
+  assert programs[0] == programs[1]
+  assert hash(programs[0]) == hash(programs[1])
+  assert programs[0] != jax.tree.structure(denoiser_of(SINGLE, {"a": 1.0}))
+
+
 def refused(call):
   """What an error says; what JAX appends to it is left out."""
   with pytest.raises(ValueError) as caught:
