@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
+from jax.tree_util import Partial
 
 from experiments.command_line import HelpAsked, read_flags
 from experiments.errors import UsageError
@@ -24,17 +25,20 @@ from experiments.paths import new_file
 from experiments.stages import in_stages
 from fedrecjax.attacks import ATTACKS
 from fedrecjax.config import AttackerConfig, ConfigError, EvalConfig, TrainConfig
-from fedrecjax.datasets import Dataset, ItemLists
+from fedrecjax.datasets import Dataset, ItemImages, ItemLists
 from fedrecjax.defenses import DEFENSES
+from fedrecjax.image_step import upload_images
 from fedrecjax.models import MODELS
 from fedrecjax.planning import Run, plan, round_inputs
 from fedrecjax.registry import Registry
 from fedrecjax.run_records import gathered
 from fedrecjax.simulation import jitted_rounds, train_round
 from fedrecjax.types import SimulationState
+from fedrecjax.vision import Visuals
+from fedrecjax.vision.extractors import FeatureExtractor
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
-USERS, ITEMS, FEATURES, ROUNDS = 12, 20, 3, 2
+USERS, ITEMS, FEATURES, SIZE, ROUNDS = 12, 20, 3, 4, 2
 PLACES = 2048
 # Hyperparameters small enough for the small set; the defaults are those of real sets.
 SMALL: dict[str, dict[str, Any]] = {
@@ -60,12 +64,17 @@ SMALL: dict[str, dict[str, Any]] = {
   "fedrecattack": {"max_rows": 6, "list_length": 3, "batch": 4},
   "mf_poison": {"max_rows": 12, "dim": 2, "steps": 3},
   "dl_poison": {"max_rows": 12, "dim": 2, "first_steps": 3, "steps": 2},
+  "psmu_v": {"num_items": 5, "inner_steps": 3, "steps": 2},
+  "psmu_pp": {"num_items": 5, "inner_steps": 3, "steps": 2},
+  "image_popularity": {"num_popular": 5, "steps": 2},
   "trimmed_mean": {"f": 0.25},
   "krum": {"f": 0.25},
   "multi_krum": {"f": 0.15},
   "bulyan": {"f": 0.15},
   "pieck_reg": {"num_popular": 5, "mining_differences": 1, "before_mined": "arbitrary"},
   "union": {"num_sampled": 6, "num_contrastive": 2, "num_references": 3},
+  "gdmpd": {"respacing": 10},
+  "gdmpd_unguided": {"respacing": 10},
 }
 
 
@@ -97,12 +106,29 @@ def every_triple(**chosen: Sequence[str]) -> list[Triple]:
 
 
 def small_set() -> Dataset:
-  """Twenty items with visual features, and twelve users with three to nine of them."""
+  """Twenty items, and twelve users with three to nine of them."""
   random = np.random.default_rng(0)
   lists = [random.choice(ITEMS, size, replace=False) for size in random.integers(4, 11, USERS)]
   train, test = ([one[:-1] for one in lists], [one[-1:] for one in lists])
-  features = random.normal(size=(ITEMS, FEATURES)).astype(np.float32)
-  return Dataset("small", USERS, ITEMS, ItemLists.from_lists(train), ItemLists.from_lists(test), features=features)
+  return Dataset("small", USERS, ITEMS, ItemLists.from_lists(train), ItemLists.from_lists(test))
+
+
+def _mean_colors(weights: jax.Array, images: jax.Array) -> jax.Array:
+  return jnp.tanh(images.mean(axis=(1, 2)) / 64 @ weights)
+
+
+def _no_noise(images: jax.Array, timesteps: jax.Array) -> jax.Array:
+  del timesteps
+  return jnp.concatenate([jnp.zeros_like(images), jnp.zeros_like(images)], axis=-1)
+
+
+def small_visuals() -> Visuals:
+  """Random images of those items, for one instead of an extractor and one instead of a diffusion model."""
+  random = np.random.default_rng(1)
+  pixels = random.integers(0, 256, (ITEMS, SIZE, SIZE, 3)).astype(np.uint8)
+  weights = jnp.asarray(random.normal(size=(3, FEATURES)), jnp.float32)
+  extractor = FeatureExtractor(weights, _mean_colors, FEATURES, "mean_colors")
+  return Visuals(ItemImages(pixels, np.ones(ITEMS, bool), "random"), extractor, Partial(_no_noise))
 
 
 def planned(triple: Triple) -> Run:
@@ -120,6 +146,7 @@ def planned(triple: Triple) -> Run:
     attacker=AttackerConfig(malicious_ratio=0.25, own_items=6),
     evaluation=EvalConfig(ks=(2,)),
     seed=0,
+    visuals=small_visuals(),
   )
 
 
@@ -141,9 +168,14 @@ def try_out(triple: Triple, *, whole: bool = False) -> str | None:
     run = planned(triple)
   except ConfigError as error:
     return str(error)
+  if run.images is not None:
+    uploaded, _, _ = upload_images(
+      run.images.structure, run.images.constants, run.constants.parts, run.state, run.images.state, jnp.int32(0)
+    )
+    run = run._replace(state=uploaded)
   before = jax.tree.map(np.asarray, run.state.server.public)
   state, loss = (together if whole else stage_by_stage)(run)
-  numbers = jax.tree.leaves((state.server.public, state.private, loss))
+  numbers = jax.tree.leaves((state.server.public, state.server.features, state.private, loss))
   if not all(np.isfinite(one).all() for one in numbers):
     raise RuntimeError(f"{'/'.join(triple)}: a number is not finite after {ROUNDS} rounds")
   if all(np.array_equal(*pair) for pair in zip(*map(jax.tree.leaves, (before, state.server.public)), strict=True)):
@@ -174,12 +206,18 @@ def document(refused: Iterable[tuple[Triple, str]], tried: Sequence[Triple]) -> 
     refused: combinations with the reason.
     tried: all that were tried, a full product.
   """
-  reasons: dict[tuple[str, str], dict[str, set[str]]] = {}
-  count = 0
+  refused = list(refused)
+  found: dict[tuple[str, str, str], set[str]] = {}
   for triple, reason in refused:
-    count += 1
-    names = reasons.setdefault((triple.model, reason), {})
-    names.setdefault(triple.defense, set()).add(triple.attack)
+    found.setdefault((reason, triple.defense, triple.model), set()).add(triple.attack)
+  # Rows that differ in the defence alone become one, then rows that differ in the model alone.
+  by_model: dict[tuple[str, str, frozenset[str]], list[str]] = {}
+  for (reason, defense, model), attacks in found.items():
+    by_model.setdefault((reason, model, frozenset(attacks)), []).append(defense)
+  rows: dict[tuple[str, frozenset[str], tuple[str, ...]], list[str]] = {}
+  for (reason, model, of_model), defenses in by_model.items():
+    rows.setdefault((reason, of_model, tuple(defenses)), []).append(model)
+  count = len(refused)
   axes = {axis: list(dict.fromkeys(column)) for axis, column in zip(AXES, zip(*tried, strict=True), strict=True)}
   left_out = [name for axis, registry in AXES.items() for name in registry.names() if name not in axes[axis]]
   lines = [
@@ -191,11 +229,13 @@ def document(refused: Iterable[tuple[Triple, str]], tried: Sequence[Triple]) -> 
     "", f"{len(tried) - count:,} run. {count:,} are refused:" if count else "All of them run.", "",
   ]
   if count:
-    lines += ["| model | defence | attacks | reason |", "| --- | --- | --- | --- |"]
-    for (model, reason), defenses in reasons.items():
-      for defense, attacks in defenses.items():
-        shown = "all" if attacks == set(axes["attacks"]) else _code(sorted(attacks))
-        lines.append(f"| `{model}` | `{defense}` | {shown} | {reason} |")
+    lines += ["| models | defences | attacks | reason |", "| --- | --- | --- | --- |"]
+    for (reason, refused_attacks, refused_by), models in rows.items():
+      shown = (
+        "all" if set(names) == set(axes[axis]) else _code([name for name in axes[axis] if name in names])
+        for axis, names in (("models", models), ("defenses", refused_by), ("attacks", refused_attacks))
+      )
+      lines.append(f"| {' | '.join(shown)} | {reason} |")
   return "\n".join(lines).rstrip() + "\n"
 
 

@@ -66,15 +66,18 @@ def cell_frames(cell: Cell, result: Result, version: str) -> tuple[pl.DataFrame,
 
 
 def round_frames(result: Result) -> dict[str, pl.DataFrame]:
-  """Tables of one row per round by name, where there is anything to tell; undefined shares are null.
+  """Tables by name, where there is anything to tell; undefined shares are null.
 
-  "detection" is there for defences that reject or rescale uploads, "stealth" where somebody is malicious.
+  One row per round: "detection" is there for defences that reject or rescale uploads, "stealth" where somebody is
+  malicious. One row per target and step in which images are uploaded: "images", under an attack that changes them.
   """
   frames = {}
   for name, columns in (("detection", result.detection), ("stealth", result.stealth)):
     if columns:
       rounds = len(next(iter(columns.values())))
       frames[name] = pl.DataFrame({"round": np.arange(1, rounds + 1), **columns}).fill_nan(None)
+  if result.images:
+    frames["images"] = pl.DataFrame(result.images).fill_nan(None)
   return frames
 
 

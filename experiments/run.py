@@ -7,7 +7,7 @@ import pathlib
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -17,11 +17,15 @@ from experiments.frames import write_cell
 from experiments.grid import Cell
 from experiments.paths import failure_file, new_file
 from experiments.progress import SweepProgress
+from experiments.visuals import VisualsKey, visuals_key
 from fedrecjax.config import DataConfig
 from fedrecjax.datasets import Dataset, load
+from fedrecjax.defenses import chain
 from fedrecjax.evaluation import evaluation_data
 from fedrecjax.population import make_population
 from fedrecjax.runner import Result, simulate_config
+from fedrecjax.seeing import check_images
+from fedrecjax.vision.visuals import Visuals
 
 DataKey = tuple[str, DataConfig]
 
@@ -53,21 +57,30 @@ def load_datasets(cells: Sequence[Cell], data_dir: pathlib.Path | None) -> dict[
   return loaded
 
 
-def check_fit(cells: Sequence[Cell], datasets: dict[DataKey, Dataset]) -> None:
-  """Checks, before anything is trained, that targets and evaluation fit the data sets.
+def check_fit(
+  cells: Sequence[Cell], datasets: dict[DataKey, Dataset], visuals: Mapping[VisualsKey, Visuals]
+) -> None:
+  """Checks, before anything is trained, that images, targets and evaluation fit the data sets.
 
   Raises:
-    ConfigError: if a number does not fit a data set.
+    ConfigError: if a number or a method does not fit a data set.
     DataError: if a data set cannot be evaluated as asked.
   """
   checked: set[Any] = set()
   for cell in cells:
     config = cell.config
     key = (config.dataset, config.data)
-    if (key, config.attacker, config.eval) in checked:
+    seen = visuals.get(visuals_key(cell))
+    methods = (config.model, config.attack, config.defense)
+    if (key, config.images, *methods) not in checked:
+      checked.add((key, config.images, *methods))
+      defense = chain(*(part.build() for part in config.defense))
+      check_images(datasets[key], config.model.build(), config.attack.build(), defense, seen)
+    if (key, config.images, config.attacker, config.eval) in checked:
       continue
-    checked.add((key, config.attacker, config.eval))
-    population = make_population(datasets[key], config.attacker, config.seed)
+    checked.add((key, config.images, config.attacker, config.eval))
+    has_image = None if seen is None else seen.images.has_image
+    population = make_population(datasets[key], config.attacker, config.seed, has_image)
     evaluation_data(
       datasets[key], config.eval, population.targets, population.users,
       evaluated=population.evaluated(config.eval.left_out),
@@ -78,6 +91,7 @@ def run_cells(
   cells: Sequence[Cell],
   *,
   datasets: dict[DataKey, Dataset],
+  visuals: Mapping[VisualsKey, Visuals],
   out_dir: pathlib.Path,
   name: Callable[[Cell], str],
   progress: SweepProgress,
@@ -89,6 +103,7 @@ def run_cells(
   Args:
     cells: to run, in this order.
     datasets: from :func:`load_datasets`.
+    visuals: from :func:`experiments.visuals.load_visuals`.
     out_dir: folder of the results.
     name: names a cell.
     progress: is told how far things are.
@@ -104,7 +119,10 @@ def run_cells(
     progress.start(name(cell), config.train.epochs)
     started = time.perf_counter()
     try:
-      result = simulate_config(config, datasets[config.dataset, config.data], progress.advance, debug=debug)
+      result = simulate_config(
+        config, datasets[config.dataset, config.data], progress.advance, debug=debug,
+        visuals=visuals.get(visuals_key(cell)),
+      )
       write_cell(out_dir, cell, result, version)
     except Exception as error:
       failures[cell.hash] = reason_of(error)

@@ -108,6 +108,7 @@ def run_here(options: Options, cells: Sequence[Cell]) -> dict[str, str]:
     run_cells,
     use_compilation_cache,
   )
+  from experiments.visuals import load_visuals
 
   keep_freed_memory()
   if options.compilation_cache_dir is not None:
@@ -124,13 +125,17 @@ def run_here(options: Options, cells: Sequence[Cell]) -> dict[str, str]:
   if not todo:
     return {}
   datasets = load_datasets(todo, options.data_dir)
-  check_fit(todo, datasets)
+  visuals = load_visuals(
+    todo, datasets, options.data_dir, lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)
+  )
+  check_fit(todo, datasets, visuals)
   varying = varying_fields(cells)
   epochs = sum(cell.config.train.epochs for cell in todo)
   with make_progress(console, cells=len(todo), epochs=epochs) as progress:
     return run_cells(
       todo,
       datasets=datasets,
+      visuals=visuals,
       out_dir=options.out_dir,
       name=lambda cell: cell_name(cell, varying),
       progress=progress,

@@ -10,6 +10,7 @@ import numpy as np
 
 from fedrecjax.datasets import ItemLists
 from fedrecjax.hyperparameters import as_argument, traced
+from fedrecjax.sections import ConfigError
 from fedrecjax.types import Array, Attack, AttackContext, AttackView, ClientUpdates, State
 from fedrecjax.uploads import keep_clients, merge_rows
 
@@ -23,10 +24,13 @@ def each_alone(attack: Attack) -> Attack:
     attack: with `colludes`; others are the same either way and come back as they are.
 
   Raises:
+    ConfigError: if the clients work with the provider of images.
     ValueError: by `init`, if the states of the clients differ in shape.
   """
   if attack.poison is None or not attack.colludes:
     return attack
+  if attack.images is not None:
+    raise ConfigError("attacker.colluding must be true for an attack whose clients work with the targets' provider")
   return _alone(
     functions=(as_argument(attack.poison), as_argument(attack.init)), pooled=attack.pool > 0
   )._replace(profiles=attack.profiles, samples=attack.samples, requires=attack.requires)

@@ -21,6 +21,7 @@ from fedrecjax.sections import (
   ConfigError,
   DataConfig,
   EvalConfig,
+  ImagesConfig,
   TrainConfig,
   check_field,
   require,
@@ -69,6 +70,7 @@ class RunConfig:
     train: see :class:`TrainConfig`.
     attacker: see :class:`AttackerConfig`.
     eval: see :class:`EvalConfig`.
+    images: see :class:`ImagesConfig`.
   """
 
   dataset: str
@@ -80,9 +82,13 @@ class RunConfig:
   train: TrainConfig
   attacker: AttackerConfig
   eval: EvalConfig
+  images: ImagesConfig
 
   def flat(self) -> dict[str, Any]:
-    """All fields by dotted name; values are plain and JSON-ready (tuples as lists)."""
+    """All fields that apply, by dotted name; values are plain and JSON-ready (tuples as lists).
+
+    Those of images apply where there are images.
+    """
     result: dict[str, Any] = {
       "dataset": self.dataset,
       "model": self.model.name,
@@ -90,7 +96,7 @@ class RunConfig:
       "defense": "+".join(part.name for part in self.defense),
       "seed": self.seed,
     }
-    sections = [(name, getattr(self, name)) for name in SECTIONS]
+    sections = [(name, getattr(self, name)) for name in SECTIONS if name != "images" or self.images.source != "none"]
     methods = [(owner_of(part.kind, part.name), part.hyperparameters)
               for part in (self.model, self.attack, *self.defense)]
     for owner, section in sections + methods:

@@ -17,7 +17,8 @@ from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.defenses import chain
 from fedrecjax.defenses import none as no_defense
 from fedrecjax.evaluation import evaluation_data
-from fedrecjax.hyperparameters import as_argument, as_arguments, constructor_name, hyperparameter, remade
+from fedrecjax.hyperparameters import as_argument, as_arguments
+from fedrecjax.image_step import ImageFunctions, ImageRun, plan_images
 from fedrecjax.local_training import TrainingData
 from fedrecjax.losses import LOSSES
 from fedrecjax.neighbors import draw_neighbors
@@ -35,16 +36,21 @@ from fedrecjax.population import (
   Population,
   interacted_lists,
   make_population,
+  num_malicious,
   own_lists,
   public_part,
   training_lists,
 )
 from fedrecjax.run_records import Constants, Numbers, Parts, RoundInput, RunData, Structure, split_key
 from fedrecjax.sampling import complement_of, draw_negatives
+from fedrecjax.seeing import check_images, check_targets, seeing
 from fedrecjax.server import init_optimizer
 from fedrecjax.types import Attack, AttackContext, Defense, DefenseContext, Model, ServerState, SimulationState
+from fedrecjax.vision.visuals import Visuals
 
-GRANTS = frozenset({"popularity", "interactions", "public_interactions", "benign_uploads", "own_data"})
+GRANTS = frozenset(
+  {"popularity", "interactions", "public_interactions", "benign_uploads", "own_data", "image_defense"}
+)
 jitted_draw = jax.jit(draw_negatives, static_argnames=("count", "num_items"))
 
 
@@ -58,6 +64,7 @@ class Run(NamedTuple):
     rounds: who takes part when.
     population: who is who.
     evaluation: what to measure; static.
+    images: the steps in which images are uploaded; None if no attack changes images.
   """
 
   structure: Structure
@@ -66,6 +73,7 @@ class Run(NamedTuple):
   rounds: Rounds
   population: Population
   evaluation: EvalConfig
+  images: ImageRun | None = None
 
 
 @jax.jit
@@ -156,6 +164,7 @@ def plan(
   attacker: AttackerConfig,
   evaluation: EvalConfig,
   seed: int,
+  visuals: Visuals | None = None,
 ) -> Run:
   """Plans a run; arguments as in :func:`fedrecjax.simulate`.
 
@@ -164,13 +173,20 @@ def plan(
     DataError: if the data set cannot be evaluated as asked.
   """
   _check_grants(model, attack, defense, train)
-  model, features = _seeing(model, dataset)
+  check_images(dataset, model, attack, defense, visuals)
+  has_image = None if visuals is None else visuals.images.has_image
+  invented = num_malicious(dataset, attacker)
+  stop = train.epochs if attacker.stop_epoch is None else min(attacker.stop_epoch, train.epochs)
+  of_images = (attacker.start_epoch, stop)
   if not attacker.colluding:
     attack = each_alone(attack)
   if attack.poison is None and attack.profiles is None and attack.samples is None:
     attacker = attacker.without_clients()
   keys = split_key(jax.random.key(seed))
-  population = make_population(dataset, attacker, seed)
+  population = make_population(dataset, attacker, seed, has_image)
+  if attack.images is not None:
+    check_targets(population.targets, has_image)
+  model, features = seeing(model, dataset, visuals, as_argument(defense.images))
   rounds = draw_rounds(
     seed, num_clients=population.num_clients, num_benign=population.num_benign,
     clients_per_round=train.clients_per_round, epochs=train.epochs, participation=train.participation,
@@ -186,17 +202,18 @@ def plan(
   dim = public.items.shape[1]
   context = AttackContext(
     num_items=dataset.num_items,
-    num_malicious=population.num_malicious,
+    num_malicious=population.num_malicious if attack.images is None else invented,
     targets=population.targets,
     dim=dim,
     rounds=rounds.malicious,
     popularity=dataset.popularity if "popularity" in attack.requires else None,
     interactions=_granted_interactions(dataset, population, attack, attacker, seed),
+    has_image=has_image,
   )
   profiles: list[np.ndarray] | None = None
   attack_state: Any = ()
   poison = attack.poison if population.num_malicious > 0 else None
-  if population.num_malicious > 0:
+  if population.num_malicious > 0 or attack.images is not None:
     try:
       if attack.profiles is not None:
         profiles = attack.profiles(np.random.default_rng([seed, 1]), context)
@@ -277,21 +294,17 @@ def plan(
     float(train.learning_rate), client_rates(train, population.num_clients, seed), float(train.l2),
     float(train.dropout), model.neighbors_from * rounds.per_epoch,
   )
-  return Run(structure, Constants(parts, data, numbers, keys), state, rounds, population, evaluation)
-
-
-def _seeing(model: Model, dataset: Dataset) -> tuple[Model, jax.Array | None]:
-  """The model for as many visual features as the data set's items have, and those; others see none."""
-  if model.project is None:
-    return model, None
-  name = constructor_name(model)
-  if dataset.features is None:
-    raise ConfigError(f"model {name} sees images, and {dataset.name} has no visual features of its items")
-  width = dataset.features.shape[1]
-  declared = hyperparameter(model, "num_features")
-  if declared not in (0, width):
-    raise ConfigError(f"{name}.num_features must be 0 or the {width} of the images' features, got {declared}")
-  return remade(model, num_features=width), jnp.asarray(dataset.features)
+  images = None
+  if attack.images is not None and of_images[0] < of_images[1]:
+    assert visuals is not None
+    functions = ImageFunctions(
+      as_argument(attack.images), as_argument(defense.images), as_argument(defense.suspects)
+    )
+    images = plan_images(
+      visuals, functions, targets=population.targets, users=invented, refuses=defense.refuses,
+      adaptive="image_defense" in attack.requires, epochs=of_images, key=keys.images,
+    )
+  return Run(structure, Constants(parts, data, numbers, keys), state, rounds, population, evaluation, images)
 
 
 def _complete(defense: Defense, train: TrainConfig) -> Defense:

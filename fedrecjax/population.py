@@ -41,8 +41,16 @@ class Population(NamedTuple):
     return len(self.users) + self.num_malicious
 
 
-def choose_targets(dataset: Dataset, config: AttackerConfig, rng: np.random.Generator) -> np.ndarray:
+def choose_targets(
+  dataset: Dataset, config: AttackerConfig, rng: np.random.Generator, has_image: np.ndarray | None = None
+) -> np.ndarray:
   """The targets, int32 `[T]`.
+
+  Args:
+    dataset: the items.
+    config: how targets are chosen.
+    rng: for random ones, and for ties.
+    has_image: items that may be chosen, bool `[M]`; all if None. Given items need none.
 
   Raises:
     ConfigError: if there are fewer items than targets, or a given item does not exist.
@@ -53,30 +61,40 @@ def choose_targets(dataset: Dataset, config: AttackerConfig, rng: np.random.Gene
         raise ConfigError(f"attacker.target_items: item {item} does not exist; {dataset.name} has items 0 to"
                           f" {dataset.num_items - 1}")
     return np.array(config.target_items, np.int32)
-  if config.num_targets > dataset.num_items:
-    raise ConfigError(f"attacker.num_targets must be at most the {dataset.num_items} items of {dataset.name},"
-                      f" got {config.num_targets}")
   shuffled = rng.permutation(dataset.num_items)
+  if has_image is not None:
+    shuffled = shuffled[has_image[shuffled]]
+  if config.num_targets > len(shuffled):
+    raise ConfigError(f"attacker.num_targets must be at most the {len(shuffled)} items of {dataset.name}"
+                      f"{'' if has_image is None else ' that have an image'}, got {config.num_targets}")
   if config.targets == "least_popular":
     shuffled = shuffled[np.argsort(dataset.popularity[shuffled], kind="stable")]
   return shuffled[: config.num_targets].astype(np.int32)
 
 
-def make_population(dataset: Dataset, config: AttackerConfig, seed: int) -> Population:
+def num_malicious(dataset: Dataset, config: AttackerConfig) -> int:
+  """Number of malicious clients."""
+  # A product just under an integer counts as that integer: 0.29 * 100 users are 29.
+  return int(config.malicious_ratio * dataset.num_users + 1e-9)
+
+
+def make_population(
+  dataset: Dataset, config: AttackerConfig, seed: int, has_image: np.ndarray | None = None
+) -> Population:
   """Draws targets and malicious clients.
 
   Args:
     dataset: training and held-out items.
     config: how many malicious clients and which targets.
     seed: of the run.
+    has_image: items that have an image, bool `[M]`, which targets are then drawn among; None where images are unknown.
 
   Raises:
     ConfigError: as :func:`choose_targets`, or if no benign user remains.
   """
   rng = np.random.default_rng([seed, 0])
-  targets = choose_targets(dataset, config, rng)
-  # A product just under an integer counts as that integer: 0.29 * 100 users are 29.
-  count = int(config.malicious_ratio * dataset.num_users + 1e-9)
+  targets = choose_targets(dataset, config, rng, has_image)
+  count = num_malicious(dataset, config)
   users = np.arange(dataset.num_users)
   drawn = rng.permutation(users)
   if config.membership == "converted":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -121,6 +122,7 @@ class Keys(NamedTuple):
   defense: Array
   clients: Array
   evaluation: Array
+  images: Array
 
 
 def split_key(key: Array) -> Keys:
@@ -183,15 +185,33 @@ class Reports(NamedTuple):
 
   Attributes:
     loss: mean loss of the benign clients of all of them.
+    benign: number of those clients, each counted in each of its rounds.
     verdicts: of each round, `[rounds, 2, 4]`, or None.
     stealth: of each round, `[rounds, 6]`, or None.
   """
 
   loss: Array
+  benign: Array
   verdicts: Array | None
   stealth: Array | None
 
 
 def gathered(reports: RoundReport) -> Reports:
   """Reports of rounds one behind another, `[rounds, ...]`, as one."""
-  return Reports(jnp.sum(reports.loss) / jnp.sum(reports.benign), reports.verdicts, reports.stealth)
+  benign = jnp.sum(reports.benign)
+  return Reports(jnp.sum(reports.loss) / benign, benign, reports.verdicts, reports.stealth)
+
+
+def joined(reports: Sequence[Reports]) -> Reports:
+  """Reports of stretches of rounds, one behind another, as one."""
+  if len(reports) == 1:
+    return reports[0]
+
+  def along(parts: Sequence[Array | None]) -> Array | None:
+    given = [part for part in parts if part is not None]
+    return jnp.concatenate(given) if given else None
+
+  benign = jnp.stack([one.benign for one in reports])
+  total = jnp.sum(benign)
+  loss = jnp.sum(benign * jnp.stack([one.loss for one in reports])) / total
+  return Reports(loss, total, along([one.verdicts for one in reports]), along([one.stealth for one in reports]))

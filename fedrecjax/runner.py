@@ -17,12 +17,14 @@ from fedrecjax.defenses import chain
 from fedrecjax.defenses import none as no_defense
 from fedrecjax.detection import detection_columns
 from fedrecjax.evaluation import jitted_evaluation, metric_names
+from fedrecjax.image_step import ImageState, ImageStructure, image_columns, upload_images
 from fedrecjax.participation import Rounds
 from fedrecjax.planning import Run, plan, round_inputs
-from fedrecjax.run_records import Reports, Structure
+from fedrecjax.run_records import Reports, Structure, joined
 from fedrecjax.simulation import jitted_rounds
 from fedrecjax.stealth import COUNTS, stealth_columns
 from fedrecjax.types import Attack, Defense, Model, Public, SimulationState, beside_features
+from fedrecjax.vision.visuals import Visuals
 
 POINTS_TOGETHER = 10
 PROGRAMS: dict[Any, Any] = {}
@@ -48,6 +50,9 @@ class Result(NamedTuple):
       before.
     stealth: the same for what malicious uploads look like, see :func:`fedrecjax.stealth.stealth_columns`; empty if
       nobody is malicious.
+    images: one array over the steps in which images were uploaded, and in each over targets, see
+      :func:`fedrecjax.image_step.image_columns`; empty without an attack by images.
+    pictures: the targets' images after the last step; None without one.
   """
 
   metrics: dict[str, np.ndarray]
@@ -58,6 +63,8 @@ class Result(NamedTuple):
   compile_s: float
   detection: dict[str, np.ndarray]
   stealth: dict[str, np.ndarray]
+  images: dict[str, np.ndarray]
+  pictures: ImageState | None = None
 
 
 class AttackError(RuntimeError):
@@ -68,6 +75,51 @@ def _points(rounds: Rounds, epochs: int, every: int) -> list[slice]:
   """The rounds before each evaluation point; the last epoch is always one."""
   ends = [*range(every, epochs, every), epochs]
   return [slice(start * rounds.per_epoch, end * rounds.per_epoch) for start, end in itertools.pairwise([0, *ends])]
+
+
+class _Provider:
+  """The provider of the targets' images during a run; without an attack by images it does nothing."""
+
+  def __init__(self, run: Run):
+    self.run = run
+    self.pictures = None if run.images is None else run.images.state
+    self.reports: list[jax.Array] = []
+    self.epochs: list[int] = []
+
+  def parts(self, taken: slice) -> list[slice]:
+    """The rounds between uploads."""
+    length = self.run.rounds.per_epoch
+    cuts = [number for number in range(taken.start + 1, taken.stop) if number % length == 0 and self._uploads(number)]
+    return [slice(start, stop) for start, stop in itertools.pairwise([taken.start, *cuts, taken.stop])]
+
+  def _uploads(self, number: int) -> bool:
+    images = self.run.images
+    return images is not None and images.start <= number // self.run.rounds.per_epoch < images.stop
+
+  def upload(self, state: SimulationState, number: int) -> tuple[SimulationState, float]:
+    """The state after the step before a round, if there is one, and the seconds spent compiling."""
+    if not self._uploads(number):
+      return state, 0.0
+    assert self.run.images is not None
+    structure, constants = self.run.images.structure, self.run.images.constants
+    epoch = number // self.run.rounds.per_epoch
+    arguments = (structure, constants, self.run.constants.parts, state, self.pictures, np.int32(epoch))
+    step, spent = _program(upload_images, *arguments)
+    state, self.pictures, report = step(*arguments[1:])
+    self.reports.append(report)
+    self.epochs.append(epoch)
+    return state, spent
+
+  def columns(self) -> dict[str, np.ndarray]:
+    """What the steps report."""
+    if not self.reports:
+      return {}
+    columns = image_columns([np.asarray(one) for one in self.reports], self.epochs, self.run.population.targets)
+    bad = columns.pop("impossible") > 0
+    if bad.any():
+      raise AttackError(f"the image of item {columns['item'][bad][0]} in epoch {columns['epoch'][bad][0]} has pixel"
+                        " values outside 0..255, as the attack uploaded it or as the defense made it")
+    return columns
 
 
 def execute(
@@ -100,23 +152,33 @@ def execute(
   waiting: list[tuple[jax.Array, Reports]] = []
   trained_s, compile_s = 0.0, 0.0
   per_user = None
+  provider = _Provider(run)
   for taken in points:
     started = time.perf_counter()
-    arguments = (run.structure, run.constants, state, round_inputs(run.rounds, taken))
+    parts = provider.parts(taken)
     # Both programs are compiled before either runs: training would go on unseen while the other is compiled.
     model, (data, key, neighbors) = run.constants.parts.model, _evaluated(run, taken)
     measure, more = _program(
       jitted_evaluation, model, received(state), state.private, data, key, neighbors,
       config=run.evaluation, num_users=run.structure.num_benign,
     )
-    if debug:
-      spent = 0.0
-      state, reports = debug_rounds(*arguments)
-    else:
-      train, spent = _program(jitted_rounds, *arguments)
-      state, reports = train(*arguments[1:])
+    spent = 0.0
+    reports = []
+    for rounds in parts:
+      state, more_spent = provider.upload(state, rounds.start)
+      if debug:
+        provider.columns()
+      arguments = (run.structure, run.constants, state, round_inputs(run.rounds, rounds))
+      if debug:
+        state, report = debug_rounds(*arguments)
+      else:
+        train, compiling = _program(jitted_rounds, *arguments)
+        state, report = train(*arguments[1:])
+        spent += compiling
+      spent += more_spent
+      reports.append(report)
     means, per_user = measure(model, received(state), state.private, data, key, neighbors)
-    waiting.append((means, reports))
+    waiting.append((means, joined(reports)))
     if len(waiting) == POINTS_TOGETHER or taken is points[-1]:
       rows += [np.append(np.asarray(means), np.asarray(one.loss)) for means, one in waiting]
       judged += [np.asarray(one.verdicts) for _, one in waiting if one.verdicts is not None]
@@ -128,6 +190,7 @@ def execute(
       walls += [before + (trained_s - before) * (place + 1) / len(waiting) for place in range(len(waiting))]
       waiting = []
       _check_names(looked)
+      provider.columns()
       _check_finite(np.array(rows)[:, -1], ends[: len(rows)] // run.rounds.per_epoch)
       if progress is not None:
         progress(int(taken.stop // run.rounds.per_epoch))
@@ -149,6 +212,8 @@ def execute(
     compile_s=compile_s,
     detection=detection_columns(np.concatenate(judged)) if judged else {},
     stealth=stealth_columns(np.concatenate(looked)) if looked else {},
+    images=provider.columns(),
+    pictures=provider.pictures,
   )
 
 
@@ -169,8 +234,8 @@ def _program(function: Any, *arguments: Any, **static: Any) -> tuple[Any, float]
 
   Calling the jitted function would do the same, but could not tell compile time from run time.
   """
-  leaves, tree = jax.tree.flatten([one for one in arguments if not isinstance(one, Structure)])
-  structure = [one for one in arguments if isinstance(one, Structure)]
+  leaves, tree = jax.tree.flatten([one for one in arguments if not isinstance(one, (Structure, ImageStructure))])
+  structure = [one for one in arguments if isinstance(one, (Structure, ImageStructure))]
   key = (function, *structure, tree, tuple(jax.typeof(leaf) for leaf in leaves), tuple(static.items()))
   if key in PROGRAMS:
     return PROGRAMS[key], 0.0
@@ -205,6 +270,7 @@ def simulate(
   seed: int = 0,
   progress: Callable[[int], None] | None = None,
   debug: bool = False,
+  visuals: Visuals | None = None,
 ) -> Result:
   """Trains and evaluates one federated recommender under an attack and a defence.
 
@@ -220,6 +286,8 @@ def simulate(
     progress: called with the number of epochs done.
     debug: whether to train client by client without compilation, which names the client and stage of a failure and
       takes seconds per round.
+    visuals: images of the items, the network that sees them and, for defences that purify, a diffusion model; for
+      models that see images. Targets are then drawn among items that have one.
 
   Returns:
     Metrics over evaluation points, values per user at the last one, and the final state.
@@ -236,18 +304,23 @@ def simulate(
   attacker = attacker or AttackerConfig()
   run = plan(
     dataset, model=model, attack=attack or Attack(), defense=defense or no_defense(), train=train, attacker=attacker,
-    evaluation=evaluation, seed=seed,
+    evaluation=evaluation, seed=seed, visuals=visuals,
   )
   return execute(run, epochs=train.epochs, every=evaluation.every, progress=progress, debug=debug)
 
 
 def simulate_config(
-  config: RunConfig, dataset: Dataset, progress: Callable[[int], None] | None = None, *, debug: bool = False
+  config: RunConfig,
+  dataset: Dataset,
+  progress: Callable[[int], None] | None = None,
+  *,
+  debug: bool = False,
+  visuals: Visuals | None = None,
 ) -> Result:
   """Runs a configuration on its data set; see :func:`simulate`."""
   run = plan(
     dataset, model=config.model.build(), attack=config.attack.build(),
     defense=chain(*(part.build() for part in config.defense)), train=config.train, attacker=config.attacker,
-    evaluation=config.eval, seed=config.seed,
+    evaluation=config.eval, seed=config.seed, visuals=visuals,
   )
   return execute(run, epochs=config.train.epochs, every=config.eval.every, progress=progress, debug=debug)

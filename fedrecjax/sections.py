@@ -251,6 +251,62 @@ class EvalConfig:
     require(bool(self.ks) and min(self.ks) > 0, "eval.ks", "positive list lengths", self.ks)
 
 
+@dataclasses.dataclass(frozen=True)
+class ImagesConfig:
+  """Images of the items, for models that see them and for attacks and defences that change them.
+
+  Attributes:
+    source: "none"; "covers" drawn from tastes (data set synthetic), "posters" (ml-1m, ml-100k), "emoji", or the path of
+      a folder of files named by item or of an .npz file.
+    size: side in pixels to which all images are brought.
+    seed: of what is drawn for images: covers, emoji given to items, the extractor's and the diffusion model's training.
+      It is apart from the run's seed, so that several seeds share images and networks.
+    extractor: frozen network from images to features: "small_cnn", trained on these images, "efficientnet_lite0" or
+      "vgg16".
+    extractor_weights: path of the extractor's weights; needed by vgg16. For small_cnn, of a network saved before
+      instead of training.
+    extractor_steps: steps of the small network's training.
+    diffusion: diffusion model of defences that purify: "trained" on these images, or the path of a checkpoint, a folder
+      of this project or a .pt file of guided-diffusion's 256 x 256 network.
+    diffusion_steps: steps of its training.
+    diffusion_batch: images in a step of its training.
+    diffusion_width: channels of its network's first level, a multiple of 32.
+    diffusion_levels: channels of its levels as multiples of that, joined with + on the command line; each further level
+      has half the resolution.
+  """
+
+  source: str = "none"
+  size: int = 32
+  seed: int = 0
+  extractor: Literal["small_cnn", "efficientnet_lite0", "vgg16"] = "small_cnn"
+  extractor_weights: str | None = None
+  extractor_steps: int = 200
+  diffusion: str = "trained"
+  diffusion_steps: int = 1000
+  diffusion_batch: int = 16
+  diffusion_width: int = 32
+  diffusion_levels: tuple[int, ...] = (1, 2, 2)
+
+  def __post_init__(self) -> None:
+    _check_fields(self)
+    if self.source == "none":
+      for field in dataclasses.fields(self):
+        value = getattr(self, field.name)
+        require(value == field.default, f"images.{field.name}", "left alone where images.source=none", value)
+    for field in ("size", "extractor_steps", "diffusion_steps", "diffusion_batch"):
+      require(getattr(self, field) > 0, f"images.{field}", "positive", getattr(self, field))
+    require(self.seed >= 0, "images.seed", "0 or more", self.seed)
+    require(self.diffusion_width > 0 and self.diffusion_width % 32 == 0, "images.diffusion_width", "a multiple of 32",
+            self.diffusion_width)
+    levels = self.diffusion_levels
+    require(bool(levels) and min(levels) > 0, "images.diffusion_levels", "positive multiples", levels)
+    require(self.size % 2 ** (len(levels) - 1) == 0 or self.diffusion != "trained", "images.size",
+            f"a multiple of {2 ** (len(levels) - 1)} for {len(levels)} images.diffusion_levels", self.size)
+    require(self.extractor != "vgg16" or self.extractor_weights is not None, "images.extractor_weights",
+            "set where images.extractor=vgg16", self.extractor_weights)
+
+
 SECTIONS: dict[str, type] = {
   "data": DataConfig, "train": TrainConfig, "attacker": AttackerConfig, "eval": EvalConfig,
+  "images": ImagesConfig,
 }

@@ -337,3 +337,24 @@ def test_sections_can_be_built_directly():
     AttackerConfig(num_targets=-1)
   with pytest.raises(ConfigError, match=r"eval\.every"):
     EvalConfig(every=0)
+
+
+def test_fields_of_images_are_part_of_a_run_that_has_images():
+  config = from_flat(GOLDEN | {"images.source": "covers", "images.size": 16})
+  assert config.flat()["images.size"] == 16 and from_flat(config.flat()) == config
+  assert config.hash() not in (GOLDEN_HASH, from_flat(GOLDEN | {"images.source": "covers"}).hash())
+
+
+@pytest.mark.parametrize(
+  ("values", "message"),
+  [
+    ({"images.size": 16}, "images.size must be left alone where images.source=none, got 16"),
+    ({"images.source": "covers", "images.size": 30}, "images.size must be a multiple of 4 for 3"),
+    ({"images.source": "covers", "images.diffusion_width": 48}, "images.diffusion_width must be a multiple of 32"),
+    ({"images.source": "covers", "images.extractor": "vgg16"}, "images.extractor_weights must be set where"),
+    ({"images.source": "covers", "images.extractor_steps": 0}, "images.extractor_steps must be positive"),
+  ],
+)
+def test_impossible_images(values, message):
+  with pytest.raises(ConfigError, match=message):
+    from_flat(GOLDEN | values)

@@ -20,6 +20,7 @@ from fedrecjax.config import (
   owner_of,
 )
 from tests.lockstep import make_run, round_input, step
+from tests.small_images import seeing_run, uploaded
 
 # Hyperparameters small enough for the small data set (30 items); the defaults are those of real
 # sets.
@@ -52,6 +53,9 @@ ATTACKS = {
   "fedrecattack": {"max_rows": 8, "list_length": 4, "batch": 7},
   "mf_poison": {"max_rows": 12, "dim": 2, "steps": 3},
   "dl_poison": {"max_rows": 12, "dim": 2, "first_steps": 3, "steps": 2},
+  "psmu_v": {"num_items": 5, "inner_steps": 3, "steps": 2},
+  "psmu_pp": {"num_items": 5, "inner_steps": 3, "steps": 2},
+  "image_popularity": {"steps": 2},
 }
 DEFENSES = {
   "none": {},
@@ -65,7 +69,11 @@ DEFENSES = {
   "hics": {"row_norm": 0.05, "kept_share": 0.3},
   "pieck_reg": {"num_popular": 5, "mining_differences": 1},
   "union": {"num_sampled": 10, "num_contrastive": 3},
+  "gdmpd": {"start": 200, "respacing": 20},
+  "gdmpd_unguided": {"start": 200, "respacing": 20},
 }
+# Attacks whose pictures are made for synthetic users, and the defences that meet one of them.
+LED_BY_USERS = ("psmu_v", "psmu_pp", "gdmpd", "gdmpd_unguided")
 METHODS = [("attack", name) for name in ATTACKS] + [("defense", name) for name in DEFENSES]
 SETTINGS = {
   "added": {},
@@ -81,15 +89,13 @@ def test_the_table_is_complete():
   assert set(DEFENSES) == set(defenses.DEFENSES.names())
 
 
-def run_of(small, kind, name, **changes):
-  """A run with one method: defences meet explicit boosting, attacks meet plain sums."""
+def run_of(small, kind, name, *, images=False, **changes):
+  """A run with one method: defences meet explicit boosting, those of images PSMU++; attacks meet plain sums."""
   if kind == "attack":
     attack, defense = attacks.ATTACKS[name].constructor(**ATTACKS[name]), defenses.none()
   else:
-    attack, defense = (
-      attacks.explicit_boosting(),
-      defenses.DEFENSES[name].constructor(**DEFENSES[name]),
-    )
+    defense = defenses.DEFENSES[name].constructor(**DEFENSES[name])
+    attack = attacks.psmu_pp(**ATTACKS["psmu_pp"]) if defense.images else attacks.explicit_boosting()
   attacker = AttackerConfig(
     **(
       {"malicious_ratio": 0.25, "own_items": 6}
@@ -103,13 +109,18 @@ def run_of(small, kind, name, **changes):
     )
   )
   train = TrainConfig(**({"epochs": 2, "clients_per_round": 6, "learning_rate": 0.5} | changes))
-  return make_run(small, attack=attack, defense=defense, attacker=attacker, train=train)
+  build = seeing_run if images or attack.images is not None else make_run
+  return build(small, attack=attack, defense=defense, attacker=attacker, train=train)
 
 
 def trained(run, change_input=None, structure=None):
-  """Every array that lives between rounds, after the run's rounds."""
-  state = run.state
+  """Every array that lives between rounds, after the run's rounds and the image steps between them."""
+  state, images = run.state, None
   for number in range(len(run.rounds.clients)):
+    epoch, place = divmod(number, run.rounds.per_epoch)
+    if run.images is not None and place == 0 and run.images.start <= epoch < run.images.stop:
+      state, images, report = uploaded(run, state, images, epoch)
+      assert not report["impossible"].any()
     inputs = round_input(run, number)
     inputs = inputs if change_input is None else change_input(inputs, number)
     state, (loss, *_) = step(structure or run.structure, run.constants, state, inputs)
@@ -125,21 +136,30 @@ def assert_close(first, second):
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize(("kind", "name"), METHODS)
 def test_rounds_stay_finite_and_move_the_model(small, kind, name, setting):
+  if setting == "nobody malicious" and name in LED_BY_USERS:
+    with pytest.raises(ConfigError, match=r"attacker\.malicious_ratio leaves no synthetic user"):
+      run_of(small, kind, name, **SETTINGS[setting])
+    return
   run = run_of(small, kind, name, **SETTINGS[setting])
-  nobody = setting == "nobody malicious" or (kind, name) == ("attack", "none")
+  by_images_alone = run.images is not None and run.constants.parts.poison is None
+  nobody = setting == "nobody malicious" or (kind, name) == ("attack", "none") or by_images_alone
   assert (run.population.num_malicious == 0) == nobody
   after = trained(run)
   for leaf in (after.private, after.server.public.items):
     assert np.isfinite(leaf).all()
   assert (np.asarray(after.server.public.items) != np.asarray(run.state.server.public.items)).any()
   if setting == "nobody malicious" and kind == "attack":
-    honest = trained(run_of(small, "attack", "none", malicious_ratio=0.0))
-    assert_close(after.server.public, honest.server.public)
+    honest = trained(run_of(small, "attack", "none", images=run.images is not None, malicious_ratio=0.0))
+    # Pictures can be made to look popular without anybody's help.
+    if name == "image_popularity":
+      assert not np.array_equal(after.server.features, honest.server.features)
+    else:
+      assert_close(after.server.public, honest.server.public)
 
 
-COLLUDING = [
-  name for name in ATTACKS if attacks.ATTACKS[name].constructor(**ATTACKS[name]).colludes
-]
+BUILT = {name: attacks.ATTACKS[name].constructor(**ATTACKS[name]) for name in ATTACKS}
+# Clients that work with the targets' provider cannot act alone.
+COLLUDING = [name for name, attack in BUILT.items() if attack.colludes and attack.images is None]
 
 
 @pytest.mark.parametrize("name", COLLUDING)

@@ -8,6 +8,7 @@ from fedrecjax.attacks.fang import fang
 from fedrecjax.attacks.fedattack import fedattack
 from fedrecjax.attacks.fedrecattack import fedrecattack
 from fedrecjax.attacks.gaussian import gaussian
+from fedrecjax.attacks.image_popularity import image_popularity
 from fedrecjax.attacks.interaction import a_hum, a_ra
 from fedrecjax.attacks.label_flip import label_flip
 from fedrecjax.attacks.lie import lie
@@ -17,6 +18,7 @@ from fedrecjax.attacks.none import none
 from fedrecjax.attacks.pieck import pieck_ipe, pieck_uea
 from fedrecjax.attacks.pipattack import pipattack
 from fedrecjax.attacks.psmu import psmu
+from fedrecjax.attacks.psmu_images import psmu_pp, psmu_v
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.shilling import bandwagon, popular, random
 from fedrecjax.attacks.spattack import spattack_ld, spattack_ls, spattack_od, spattack_os
@@ -36,6 +38,7 @@ __all__ = [
   "fedattack",
   "fedrecattack",
   "gaussian",
+  "image_popularity",
   "label_flip",
   "lie",
   "lie_targeted",
@@ -46,6 +49,8 @@ __all__ = [
   "pipattack",
   "popular",
   "psmu",
+  "psmu_pp",
+  "psmu_v",
   "random",
   "spattack_ld",
   "spattack_ls",

@@ -2,6 +2,7 @@
 
 from fedrecjax.defenses.chain import chain
 from fedrecjax.defenses.fl_wbc import fl_wbc
+from fedrecjax.defenses.gdmpd import gdmpd, gdmpd_unguided
 from fedrecjax.defenses.hics import hics
 from fedrecjax.defenses.krum import bulyan, krum, multi_krum
 from fedrecjax.defenses.none import none
@@ -16,6 +17,8 @@ __all__ = [
   "bulyan",
   "chain",
   "fl_wbc",
+  "gdmpd",
+  "gdmpd_unguided",
   "hics",
   "krum",
   "median",

@@ -21,7 +21,7 @@ from fedrecjax.types import (
 
 
 def chain(*parts: Defense) -> Defense:
-  """One defence of several: each stage runs from left to right, and at most one part has an aggregation rule.
+  """One defence of several: each stage runs from left to right; one part at most aggregates, and one changes images.
 
   Clients add up all terms, then transform what they send; the server filters, then aggregates.
 
@@ -32,7 +32,7 @@ def chain(*parts: Defense) -> Defense:
     The composed defence; its state is the tuple of its parts' states.
 
   Raises:
-    ValueError: if there is no part, or more than one has an aggregation rule.
+    ValueError: if there is no part, or more than one has an aggregation rule or changes images.
 
   >>> from fedrecjax.defenses import median, norm_bound
   >>> chain(norm_bound(max_norm=0.1), median()).unique_rows
@@ -42,6 +42,9 @@ def chain(*parts: Defense) -> Defense:
     raise ValueError("a chain needs at least one defense")
   if sum(part.aggregate is not None for part in parts) > 1:
     raise ValueError("a chain can hold only one aggregation rule, because uploads are aggregated once")
+  of_images = [part for part in parts if part.images is not None]
+  if len(of_images) > 1:
+    raise ValueError("a chain can hold only one defense of images, because each image is kept once")
   if len(parts) == 1:
     return parts[0]
   stages = tuple(
@@ -55,6 +58,9 @@ def chain(*parts: Defense) -> Defense:
     unique_rows=any(part.unique_rows for part in parts),
     adds_shared=all(part.adds_shared for part in parts),
     requires=frozenset().union(*(part.requires for part in parts)),
+    images=of_images[0].images if of_images else None,
+    suspects=of_images[0].suspects if of_images else None,
+    refuses=bool(of_images) and of_images[0].refuses,
   )
 
 

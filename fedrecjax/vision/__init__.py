@@ -50,6 +50,7 @@ from fedrecjax.vision.purification import (
 from fedrecjax.vision.quality import grey, sharpness, spread
 from fedrecjax.vision.torch_file import read_torch_file
 from fedrecjax.vision.unet import PUBLISHED_256, UNet, UNetConfig, denoiser_of
+from fedrecjax.vision.visuals import KeptImages, Visuals
 
 __all__ = [
   "PUBLISHED_256",
@@ -60,6 +61,7 @@ __all__ = [
   "Densities",
   "DiffusionLoss",
   "Guidance",
+  "KeptImages",
   "Perturbed",
   "PixelLoss",
   "Posterior",
@@ -71,6 +73,7 @@ __all__ = [
   "Schedule",
   "UNet",
   "UNetConfig",
+  "Visuals",
   "auroc",
   "brisque_features",
   "brisque_score",

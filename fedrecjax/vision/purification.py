@@ -23,7 +23,8 @@ Guidance = Literal["none", "constant", "gdmp"]
 Reduction = Literal["mean", "sum"]
 Reference = Literal["fresh", "shared", "clean"]
 
-PUBLISHED_START = 177
+PUBLISHED_START = 178
+"""GDMP's 45 of 250 steps on ImageNet, the last of which is index 177."""
 PUBLISHED_WEIGHT = 1000.0
 HALF_RANGE = 127.5
 
@@ -54,7 +55,11 @@ def steps_back(schedule: Schedule, start: int | Array) -> Array:
 
 
 def guidance_scale(
-  schedule: Schedule, *, guidance: Guidance = "gdmp", weight: float = PUBLISHED_WEIGHT, assumed_bound: float = 4.0
+  schedule: Schedule,
+  *,
+  guidance: Guidance = "gdmp",
+  weight: float | Array = PUBLISHED_WEIGHT,
+  assumed_bound: float | Array = 4.0,
 ) -> Array:
   """The factor of guidance in each step, s_t.
 
@@ -105,7 +110,9 @@ def pull_limits(
   return 2 * scale * jnp.asarray(schedule.betas) / (num_values if reduction == "mean" else 1)
 
 
-def _check_numbers(start: int | Array, guidance_weight: float, assumed_bound: float, max_pull: float) -> None:
+def _check_numbers(
+  start: int | Array, guidance_weight: float | Array, assumed_bound: float | Array, max_pull: float | Array
+) -> None:
   check(start >= 0, f"start must not be negative, got {start}")
   check(guidance_weight >= 0, f"guidance_weight must not be negative, got {guidance_weight}")
   check(assumed_bound > 0, f"assumed_bound must be positive, got {assumed_bound}")
@@ -121,11 +128,11 @@ def purify(
   ids: Array | None = None,
   start: int | Array = PUBLISHED_START,
   guidance: Guidance = "gdmp",
-  guidance_weight: float = PUBLISHED_WEIGHT,
+  guidance_weight: float | Array = PUBLISHED_WEIGHT,
   reduction: Reduction = "mean",
   reference: Reference = "fresh",
-  assumed_bound: float = 4.0,
-  max_pull: float = 1.0,
+  assumed_bound: float | Array = 4.0,
+  max_pull: float | Array = 1.0,
   literal_sign: bool = False,
   rounded: bool = True,
 ) -> Purified:
@@ -147,7 +154,7 @@ def purify(
     ids: number of each image, int32 `[B]`; its place in the batch if None.
     start: depth as a number of steps of the original schedule; a respaced one starts at its last step that is not
       above it, see :func:`steps_back`. 0 returns the images as they are (rounded, if `rounded`). Traced, as all numbers
-      are. GDMP's 45 of 250 steps on ImageNet are those up to index 177, which is `start` 178.
+      are.
     guidance: "gdmp", "constant" or "none".
     guidance_weight: lambda.
     reduction: squared errors are averaged over the numbers of an image, "mean", or added up, "sum".

@@ -15,6 +15,7 @@ from jax import Array
 from jax.tree_util import Partial
 
 from fedrecjax.hyperparameters import check
+from fedrecjax.vision.convolution import convolution
 from fedrecjax.vision.diffusion import Denoiser
 
 GROUPS = 32
@@ -141,10 +142,10 @@ def normalize(name: str) -> nn.GroupNorm:
   return nn.GroupNorm(GROUPS, epsilon=1e-5, use_fast_variance=False, name=name)
 
 
-def convolution(channels: int, name: str, *, zero: bool = False) -> nn.Conv:
+def same_size(channels: int, name: str, *, zero: bool = False) -> nn.Conv:
   """A 3 x 3 convolution at the same size; of zeros where a block should start as the identity."""
   init = nn.initializers.zeros_init() if zero else nn.initializers.lecun_normal()
-  return nn.Conv(channels, (3, 3), kernel_init=init, name=name)
+  return nn.Conv(channels, (3, 3), kernel_init=init, name=name, conv_general_dilated=convolution)
 
 
 class ResidualBlock(nn.Module):
@@ -165,13 +166,14 @@ class ResidualBlock(nn.Module):
     """`[B, H, W, C]` and `[B, E]` to `[B, H', W', channels]`."""
     inner = nn.silu(normalize("in_layers_0")(signal))
     inner, signal = resampled(inner, self.resample), resampled(signal, self.resample)
-    inner = convolution(self.channels, "in_layers_2")(inner)
+    inner = same_size(self.channels, "in_layers_2")(inner)
     change = nn.Dense(2 * self.channels, name="emb_layers_1")(nn.silu(embedding))
     inner = nn.silu(modulated(normalize("out_layers_0")(inner), change))
     inner = nn.Dropout(self.dropout, deterministic=not train)(inner)
-    inner = convolution(self.channels, "out_layers_3", zero=True)(inner)
+    inner = same_size(self.channels, "out_layers_3", zero=True)(inner)
     if signal.shape[-1] != self.channels:
-      signal = nn.Conv(self.channels, (1, 1), name="skip_connection")(signal)
+      shortcut = nn.Conv(self.channels, (1, 1), name="skip_connection", conv_general_dilated=convolution)
+      signal = shortcut(signal)
     return signal + inner
 
 
@@ -247,7 +249,7 @@ class UNet(nn.Module):
     def attention(signal: Array, name: str) -> Array:
       return AttentionBlock(config.head_width, config.new_attention_order, name=name)(signal)
 
-    signal = convolution(config.width, "input_blocks_0_0")(images)
+    signal = same_size(config.width, "input_blocks_0_0")(images)
     aside = [signal]
     for level in range(levels):
       for _ in range(config.num_res_blocks):
@@ -275,7 +277,7 @@ class UNet(nn.Module):
           signal = residual(signal, level, f"{block}_{1 + attends}", "up")
 
     signal = nn.silu(normalize("out_0")(signal))
-    return convolution(2 * COLORS, "out_2", zero=True)(signal)
+    return same_size(2 * COLORS, "out_2", zero=True)(signal)
 
 
 @dataclasses.dataclass(frozen=True)

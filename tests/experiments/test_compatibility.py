@@ -15,6 +15,10 @@ CHOSEN = [
   for model in MODELS.names()
   for attack, defense in (("a_hum", "fl_wbc"), ("pieck_uea", "krum"), ("random", "union"))
 ]
+IMAGES = [
+  Triple("vncf", "psmu_v", "gdmpd"), Triple("vncf", "image_popularity", "krum"),
+  Triple("lightvgcn", "psmu_pp", "gdmpd_unguided"),
+]
 HISTORIES = "sasrec"
 
 
@@ -25,6 +29,22 @@ def test_two_rounds_run_or_are_refused_with_a_reason(triple):
     assert "a model of histories" in reason
   else:
     assert reason is None
+
+
+@pytest.mark.parametrize("triple", IMAGES, ids="/".join)
+def test_pictures_are_uploaded_before_the_rounds(triple):
+  assert compatibility.try_out(triple) is None
+
+
+@pytest.mark.parametrize("triple", [Triple("mf", "psmu_v", "none"), Triple("ncf", "none", "gdmpd")], ids="/".join)
+def test_pictures_need_a_model_that_sees_them(triple):
+  assert "which the model does not see" in compatibility.try_out(triple)
+
+
+def test_rows_that_differ_in_model_or_defence_alone_are_one():
+  tried = compatibility.every_triple(models=["mf", "ncf"], attacks=["none", "random"], defenses=["krum", "union"])
+  page = compatibility.document([(triple, "so") for triple in tried if triple.attack == "random"], tried)
+  assert "| all | all | `random` | so |" in page
 
 
 def test_every_combination_is_tried():
@@ -38,6 +58,7 @@ def test_the_page_lists_refusals_with_their_reasons():
   page = compatibility.document(refused, tried)
   assert "6 run. 2 are refused:" in page
   assert "| `sasrec` | `union` | `random` | because |" in page
+  assert "| `mf` | `krum` | `none` | so |" in page
   assert "- not tried: `fedgnn` " in page and "- attacks: `none` `random`\n" in page
   assert "All of them run." in compatibility.document([], tried)
   assert "not tried" not in compatibility.document([], compatibility.every_triple())

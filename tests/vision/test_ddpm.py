@@ -117,9 +117,9 @@ def test_items_without_image_have_no_part(fresh):
 
 def test_numbers_are_traced(fresh):
   train(fresh)
-  compiled = ddpm._train._cache_size()
+  compiled = ddpm._step._cache_size()
   train(fresh, learning_rate=1e-3, average_decay=0.5, variance_weight=0.1)
-  assert ddpm._train._cache_size() == compiled
+  assert ddpm._step._cache_size() == compiled
 
 
 def test_restored_training_goes_on_bit_for_bit(fresh, tmp_path):

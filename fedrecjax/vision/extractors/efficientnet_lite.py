@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from fedrecjax.vision.convolution import convolution
 from fedrecjax.vision.extractors.interface import FeatureExtractor, ModuleApply
 from fedrecjax.vision.extractors.resizing import to_size
 from fedrecjax.vision.extractors.torch_layout import Entry, channelwise, converted, pointwise, spatial
@@ -121,7 +122,10 @@ class EfficientNetLite(nn.Module):
       `[B, F]`, within 0..6.
     """
     signal = (to_size(images, self.size) - 127) / 128
-    signal = nn.Conv(self.stem, (3, 3), strides=2, padding="SAME", use_bias=False, name="stem")(signal)
+    stem = nn.Conv(
+      self.stem, (3, 3), strides=2, padding="SAME", use_bias=False, name="stem", conv_general_dilated=convolution
+    )
+    signal = stem(signal)
     signal = nn.relu6(FrozenNorm(name="stem_norm")(signal))
     for place, block in enumerate(blocks_of(self.stages)):
       signal = Block(*block, name=f"block_{place}")(signal)

@@ -10,6 +10,7 @@ import numpy as np
 from flax import linen as nn
 
 from fedrecjax.datasets.image_files import read_archive
+from fedrecjax.vision.convolution import convolution
 from fedrecjax.vision.extractors.interface import FeatureExtractor, ModuleApply, StandardizedApply
 from fedrecjax.vision.extractors.parameter_files import nested, write_parameters
 from fedrecjax.vision.extractors.resizing import to_size
@@ -43,10 +44,11 @@ class SmallCnn(nn.Module):
     signal = (to_size(images, self.size) - 127.5) / 64
     for layer, width in enumerate(self.widths):
       stride = 2 if layer < 3 else 1
-      convolution = nn.Conv(
-        width, (3, 3), strides=stride, kernel_init=nn.initializers.he_normal(), name=f"convolution_{layer}"
+      layer_of = nn.Conv(
+        width, (3, 3), strides=stride, kernel_init=nn.initializers.he_normal(), name=f"convolution_{layer}",
+        conv_general_dilated=convolution,
       )
-      signal = nn.relu(convolution(signal))
+      signal = nn.relu(layer_of(signal))
     return signal.mean(axis=(1, 2))
 
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from fedrecjax.vision.convolution import convolution
 from fedrecjax.vision.extractors.interface import FeatureExtractor, ModuleApply
 from fedrecjax.vision.extractors.resizing import to_size
 from fedrecjax.vision.extractors.torch_layout import Entry, converted, dense, spatial
@@ -54,7 +55,8 @@ class Vgg16(nn.Module):
     signal = (to_size(images, self.size) - jnp.array(MEAN)) / jnp.array(DEVIATION)
     for group, width in enumerate(self.widths):
       for layer in range(CONVOLUTIONS[group]):
-        signal = nn.relu(nn.Conv(width, (3, 3), padding=1, name=f"convolution_{group}_{layer}")(signal))
+        name = f"convolution_{group}_{layer}"
+        signal = nn.relu(nn.Conv(width, (3, 3), padding=1, name=name, conv_general_dilated=convolution)(signal))
       signal = nn.max_pool(signal, (2, 2), strides=(2, 2))
     if self.features == "conv5":
       return signal.mean(axis=(1, 2))
