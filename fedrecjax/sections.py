@@ -290,9 +290,9 @@ class ImagesConfig:
   def __post_init__(self) -> None:
     _check_fields(self)
     if self.source == "none":
-      for field in dataclasses.fields(self):
-        value = getattr(self, field.name)
-        require(value == field.default, f"images.{field.name}", "left alone where images.source=none", value)
+      for declared in dataclasses.fields(self):
+        value = getattr(self, declared.name)
+        require(value == declared.default, f"images.{declared.name}", "left alone where images.source=none", value)
     for field in ("size", "extractor_steps", "diffusion_steps", "diffusion_batch"):
       require(getattr(self, field) > 0, f"images.{field}", "positive", getattr(self, field))
     require(self.seed >= 0, "images.seed", "0 or more", self.seed)

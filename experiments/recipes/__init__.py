@@ -3,6 +3,7 @@
 from experiments.recipes.cluster import CLUSTER_ML1M
 from experiments.recipes.demo import DEMO
 from experiments.recipes.fedrecattack import FEDRECATTACK_TABLE6, FEDRECATTACK_TABLE7, FEDRECATTACK_TABLE9
+from experiments.recipes.gdmpd import GDMPD_ML100K, IMAGES_DEMO
 from experiments.recipes.models_ml100k import MODELS_ML100K
 from experiments.recipes.pieck_ncf import PIECK_TABLE3_NCF, PIECK_TABLE4_NCF
 from experiments.recipes.pieck_table3 import PIECK_TABLE3, PIECK_TABLE3_PUBLISHED
@@ -17,6 +18,8 @@ RECIPES: dict[str, Recipe] = {
   "fedrecattack_table6": FEDRECATTACK_TABLE6,
   "fedrecattack_table7": FEDRECATTACK_TABLE7,
   "fedrecattack_table9": FEDRECATTACK_TABLE9,
+  "gdmpd_ml100k": GDMPD_ML100K,
+  "images_demo": IMAGES_DEMO,
   "models_ml100k": MODELS_ML100K,
   "pieck_table3": PIECK_TABLE3,
   "pieck_table3_published": PIECK_TABLE3_PUBLISHED,
