@@ -6,13 +6,13 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 import jax
-from jax.tree_util import Partial
 
 from experiments.grid import Cell
 from fedrecjax.config import ConfigError, DataConfig, ImagesConfig
 from fedrecjax.datasets import DataError, Dataset, ItemImages, item_images
 from fedrecjax.vision import (
   PUBLISHED_256,
+  Denoiser,
   UNetConfig,
   denoiser_of,
   init_ddpm,
@@ -122,7 +122,7 @@ def _extractor(config: ImagesConfig, images: ItemImages, say: Say) -> FeatureExt
   ).extractor
 
 
-def _denoiser(config: ImagesConfig, images: ItemImages, say: Say) -> Partial:
+def _denoiser(config: ImagesConfig, images: ItemImages, say: Say) -> Denoiser:
   levels = config.diffusion_levels
   structure = UNetConfig(
     width=config.diffusion_width, channel_mult=levels, attention_levels=(len(levels) - 1,) if len(levels) > 1 else ()
@@ -134,14 +134,14 @@ def _denoiser(config: ImagesConfig, images: ItemImages, say: Say) -> Partial:
     if checkpoint.config.num_classes is not None:
       raise ConfigError("images.diffusion must be an unconditional model, this one is told an image's class; the"
                         " published one is 256x256_diffusion_uncond.pt")
-    return Partial(denoiser_of(checkpoint.config, checkpoint.params))
+    return denoiser_of(checkpoint.config, checkpoint.params)
   if config.diffusion != "trained":
     from fedrecjax.vision.ddpm_checkpoint import restore_ddpm  # orbax is an extra
 
-    return Partial(denoiser_of(structure, restore_ddpm(config.diffusion, structure).average))
+    return denoiser_of(structure, restore_ddpm(config.diffusion, structure).average)
   say(f"training the diffusion model on {images.num_images} images, {config.diffusion_steps} steps")
   state, _ = train_ddpm(
     init_ddpm(structure, jax.random.key(config.seed)), images.pixels, images.has_image, linear_schedule(),
     config=structure, num_steps=config.diffusion_steps, batch_size=config.diffusion_batch,
   )
-  return Partial(denoiser_of(structure, state.average))
+  return denoiser_of(structure, state.average)

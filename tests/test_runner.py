@@ -219,7 +219,7 @@ def test_divergence_is_reported_with_its_epoch(small):
 def test_an_attack_cannot_ask_for_more_than_there_is(small):
   attack = Attack(poison=lambda *arguments: None, requires=frozenset({"private_vectors"}))
   with pytest.raises(
-    ConfigError, match="requires private_vectors; it can be granted benign_uploads, interactions,"
+    ConfigError, match="requires private_vectors; it can be granted benign_uploads, image_defense,"
   ):
     simulate(small, model=models.mf(dim=4), attack=attack)
 

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 
 from fedrecjax.datasets.image_set import ItemImages
 from fedrecjax.types import ImageDefenseView
+from fedrecjax.vision.diffusion import Denoiser
 from fedrecjax.vision.extractors.interface import Apply, FeatureExtractor, features_of
 from fedrecjax.vision.image_detection import similarity
 from fedrecjax.vision.perturbation import BRIGHTEST
@@ -42,13 +42,13 @@ class Visuals:
   Attributes:
     images: one per item; items may lack theirs.
     extractor: frozen, from images to features.
-    denoiser: parameters and network of a diffusion model, from :func:`fedrecjax.vision.denoiser_of`; needed by defences
-      that purify.
+    denoiser: a diffusion model as :func:`fedrecjax.vision.denoiser_of` makes it, an argument of compiled programs with
+      its parameters; needed by defences that purify.
   """
 
   images: ItemImages
   extractor: FeatureExtractor
-  denoiser: Partial | None = None
+  denoiser: Denoiser | None = None
   _kept: dict[Any, KeptImages] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
   @functools.cached_property

@@ -93,11 +93,11 @@ class ResampledLate(unet.ResidualBlock):
 
   @nn.compact
   def __call__(self, signal, embedding, train):
-    inner = unet.convolution(self.channels, "in_layers_2")(nn.silu(unet.normalize("in_layers_0")(signal)))
+    inner = unet.same_size(self.channels, "in_layers_2")(nn.silu(unet.normalize("in_layers_0")(signal)))
     inner, signal = unet.resampled(inner, self.resample), unet.resampled(signal, self.resample)
     change = nn.Dense(2 * self.channels, name="emb_layers_1")(nn.silu(embedding))
     inner = nn.silu(unet.modulated(unet.normalize("out_layers_0")(inner), change))
-    inner = unet.convolution(self.channels, "out_layers_3")(inner)
+    inner = unet.same_size(self.channels, "out_layers_3")(inner)
     if signal.shape[-1] != self.channels:
       signal = nn.Conv(self.channels, (1, 1), name="skip_connection")(signal)
     return signal + inner
