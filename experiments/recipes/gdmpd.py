@@ -26,7 +26,7 @@ _SETTINGS: Mapping[str, str] = {
 _METRICS = ("er@5", "target_ndcg@10", "ndcg@20")
 
 IMAGES_DEMO = Recipe(
-  title="attacks by images and GDMPD on embedded data and drawn covers, about ten minutes",
+  title="attacks by images and GDMPD on embedded data and drawn covers",
   reference="",
   settings=(
     {
