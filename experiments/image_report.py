@@ -21,9 +21,9 @@ from experiments.image_report_tables import report_tables
 from experiments.memory import keep_freed_memory
 from experiments.paths import new_file
 from experiments.plots import PlotError
+from experiments.run import load_dataset
 from experiments.tables import print_table, write_markdown
 from experiments.visuals import prepare_visuals
-from fedrecjax.datasets import load
 
 # Columns that may be empty, whose type is then not seen from their values.
 _OPTIONAL = {"tpr_reached": pl.Float64, "mean": pl.Float64, "sd": pl.Float64}
@@ -53,11 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # Files are read before anything is trained, so that a missing one costs no time.
     regression = None if options.brisque is None else read_regression(*options.brisque)
-    data = options.run.data
-    dataset = load(
-      options.run.dataset, data_dir=options.data_dir, split=data.split, repeats=data.repeats, too_few=data.too_few,
-      seed=data.seed, test_ratio=data.test_ratio,
-    )
+    dataset = load_dataset(options.run.dataset, options.run.data, options.data_dir)
     check_users(dataset, options)
     visuals = prepare_visuals(options.run.images, dataset, data_dir=options.data_dir, need_denoiser=True, say=say)
     write_report(analyse(dataset, visuals, regression, options, say), options)

@@ -34,6 +34,18 @@ class Terminated(BaseException):
   """The process was asked to end (SIGTERM)."""
 
 
+def load_dataset(name: str, data: DataConfig, data_dir: pathlib.Path | None) -> Dataset:
+  """A data set as a configuration has it.
+
+  Raises:
+    DataError: if it cannot be loaded.
+  """
+  return load(
+    name, data_dir=data_dir, split=data.split, repeats=data.repeats, too_few=data.too_few, seed=data.seed,
+    test_ratio=data.test_ratio,
+  )
+
+
 def load_datasets(cells: Sequence[Cell], data_dir: pathlib.Path | None) -> dict[DataKey, Dataset]:
   """The data sets of these cells, each loaded once.
 
@@ -44,16 +56,7 @@ def load_datasets(cells: Sequence[Cell], data_dir: pathlib.Path | None) -> dict[
   for cell in cells:
     key = (cell.config.dataset, cell.config.data)
     if key not in loaded:
-      data = cell.config.data
-      loaded[key] = load(
-        cell.config.dataset,
-        data_dir=data_dir,
-        split=data.split,
-        repeats=data.repeats,
-        too_few=data.too_few,
-        seed=data.seed,
-        test_ratio=data.test_ratio,
-      )
+      loaded[key] = load_dataset(*key, data_dir)
   return loaded
 
 

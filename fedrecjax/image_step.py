@@ -7,6 +7,7 @@ features of the targets.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +20,8 @@ from fedrecjax.vision.image_detection import similarity
 from fedrecjax.vision.perturbation import BRIGHTEST
 from fedrecjax.vision.visuals import Visuals
 
-COLUMNS = ("largest_change", "mean_change", "similarity", "flagged", "refused", "impossible")
+IMPOSSIBLE = "impossible"
+COLUMNS = ("largest_change", "mean_change", "similarity", "flagged", "refused", IMPOSSIBLE)
 
 
 class ImageFunctions(NamedTuple):
@@ -28,12 +30,10 @@ class ImageFunctions(NamedTuple):
   Attributes:
     upload: `Attack.images`.
     keep: `Defense.images`, or None.
-    suspects: `Defense.suspects`, or None.
   """
 
   upload: Any
   keep: Any
-  suspects: Any
 
 
 class ImageConstants(NamedTuple):
@@ -43,7 +43,7 @@ class ImageConstants(NamedTuple):
     functions: of the methods.
     targets: int32 `[T]`.
     clean: the targets' own images, uint8 `[T, H, W, 3]`.
-    normal: similarities of the images before training, float32 `[K]`, see :class:`fedrecjax.vision.KeptImages`.
+    threshold: images less similar than that are flagged, float32 scalar.
     extractor: parameters of the extractor.
     denoiser: of the visuals, or None.
     key: of all draws of the step.
@@ -52,7 +52,7 @@ class ImageConstants(NamedTuple):
   functions: ImageFunctions
   targets: Array
   clean: Array
-  normal: Array
+  threshold: Array
   extractor: Any
   denoiser: Any
   key: Array
@@ -108,6 +108,7 @@ def plan_images(
   visuals: Visuals,
   functions: ImageFunctions,
   *,
+  threshold: Callable[[np.ndarray], float] | None,
   targets: np.ndarray,
   users: int,
   refuses: bool,
@@ -120,17 +121,22 @@ def plan_images(
   Args:
     visuals: images, extractor and diffusion model.
     functions: of the methods, `upload` among them.
+    threshold: `Defense.threshold`.
     targets: item ids `[T]`, each with an image.
     users: number of users that the provider may invent.
     refuses: see :class:`ImageStructure`, as what follows.
     adaptive: likewise.
     epochs: first epoch with a step, and the first without one.
     key: of all draws.
+
+  Raises:
+    ValueError: if the images before training give no threshold.
   """
   kept = visuals.kept(functions.keep)
+  rho = -np.inf if threshold is None else threshold(kept.similarity)
   clean = jnp.asarray(visuals.images.pixels[targets])
   constants = ImageConstants(
-    functions, jnp.asarray(targets, jnp.int32), clean, jnp.asarray(kept.similarity), visuals.extractor.parameters,
+    functions, jnp.asarray(targets, jnp.int32), clean, jnp.float32(rho), visuals.extractor.parameters,
     visuals.denoiser, key,
   )
   state = ImageState(clean.astype(jnp.float32), jnp.asarray(kept.pixels[targets], jnp.float32))
@@ -165,7 +171,7 @@ def upload_images(
   Raises:
     ValueError: if the attack uploads images of another shape.
   """
-  upload, keep, suspects = run.functions
+  upload, keep = run.functions
   for_attack, for_defense = jax.random.split(jax.random.fold_in(run.key, epoch))
 
   def extract(pixels: Array) -> Array:
@@ -194,14 +200,12 @@ def upload_images(
     raise ValueError(f"an attack's images must be {list(run.clean.shape)}, got {list(sent.shape)}")
   sent = sent.astype(jnp.float32)
   kept, alike = sent, jnp.ones(sent.shape[0])
-  flagged = jnp.zeros(sent.shape[0], bool)
   features = extract(sent)
   if keep is not None:
     kept = jnp.asarray(keep(sent, run.targets, ImageDefenseView(extract, run.denoiser), for_defense))
     before, features = features, extract(kept)
     alike = similarity(before, features)
-    if suspects is not None:
-      flagged = suspects(run.normal, alike)
+  flagged = alike < run.threshold
   refused = flagged & structure.refuses
   kept = jnp.where(refused[:, None, None, None], images.kept, kept)
   features = jnp.where(refused[:, None], state.server.features[run.targets], features)

@@ -297,13 +297,14 @@ def plan(
   images = None
   if attack.images is not None and of_images[0] < of_images[1]:
     assert visuals is not None
-    functions = ImageFunctions(
-      as_argument(attack.images), as_argument(defense.images), as_argument(defense.suspects)
-    )
-    images = plan_images(
-      visuals, functions, targets=population.targets, users=invented, refuses=defense.refuses,
-      adaptive="image_defense" in attack.requires, epochs=of_images, key=keys.images,
-    )
+    try:
+      images = plan_images(
+        visuals, ImageFunctions(as_argument(attack.images), as_argument(defense.images)),
+        threshold=defense.threshold, targets=population.targets, users=invented, refuses=defense.refuses,
+        adaptive="image_defense" in attack.requires, epochs=of_images, key=keys.images,
+      )
+    except ValueError as error:
+      raise ConfigError(f"the defense does not fit {visuals.images.name}: {error}") from error
   return Run(structure, Constants(parts, data, numbers, keys), state, rounds, population, evaluation, images)
 
 

@@ -17,17 +17,18 @@ from fedrecjax.defenses import chain
 from fedrecjax.defenses import none as no_defense
 from fedrecjax.detection import detection_columns
 from fedrecjax.evaluation import jitted_evaluation, metric_names
-from fedrecjax.image_step import ImageState, ImageStructure, image_columns, upload_images
+from fedrecjax.image_provider import Provider
+from fedrecjax.image_step import IMPOSSIBLE, ImageState
 from fedrecjax.participation import Rounds
 from fedrecjax.planning import Run, plan, round_inputs
-from fedrecjax.run_records import Reports, Structure, joined
+from fedrecjax.programs import compiled_program
+from fedrecjax.run_records import Reports, joined
 from fedrecjax.simulation import jitted_rounds
 from fedrecjax.stealth import COUNTS, stealth_columns
 from fedrecjax.types import Attack, Defense, Model, Public, SimulationState, beside_features
 from fedrecjax.vision.visuals import Visuals
 
 POINTS_TOGETHER = 10
-PROGRAMS: dict[Any, Any] = {}
 
 
 class DivergedError(RuntimeError):
@@ -77,51 +78,6 @@ def _points(rounds: Rounds, epochs: int, every: int) -> list[slice]:
   return [slice(start * rounds.per_epoch, end * rounds.per_epoch) for start, end in itertools.pairwise([0, *ends])]
 
 
-class _Provider:
-  """The provider of the targets' images during a run; without an attack by images it does nothing."""
-
-  def __init__(self, run: Run):
-    self.run = run
-    self.pictures = None if run.images is None else run.images.state
-    self.reports: list[jax.Array] = []
-    self.epochs: list[int] = []
-
-  def parts(self, taken: slice) -> list[slice]:
-    """The rounds between uploads."""
-    length = self.run.rounds.per_epoch
-    cuts = [number for number in range(taken.start + 1, taken.stop) if number % length == 0 and self._uploads(number)]
-    return [slice(start, stop) for start, stop in itertools.pairwise([taken.start, *cuts, taken.stop])]
-
-  def _uploads(self, number: int) -> bool:
-    images = self.run.images
-    return images is not None and images.start <= number // self.run.rounds.per_epoch < images.stop
-
-  def upload(self, state: SimulationState, number: int) -> tuple[SimulationState, float]:
-    """The state after the step before a round, if there is one, and the seconds spent compiling."""
-    if not self._uploads(number):
-      return state, 0.0
-    assert self.run.images is not None
-    structure, constants = self.run.images.structure, self.run.images.constants
-    epoch = number // self.run.rounds.per_epoch
-    arguments = (structure, constants, self.run.constants.parts, state, self.pictures, np.int32(epoch))
-    step, spent = _program(upload_images, *arguments)
-    state, self.pictures, report = step(*arguments[1:])
-    self.reports.append(report)
-    self.epochs.append(epoch)
-    return state, spent
-
-  def columns(self) -> dict[str, np.ndarray]:
-    """What the steps report."""
-    if not self.reports:
-      return {}
-    columns = image_columns([np.asarray(one) for one in self.reports], self.epochs, self.run.population.targets)
-    bad = columns.pop("impossible") > 0
-    if bad.any():
-      raise AttackError(f"the image of item {columns['item'][bad][0]} in epoch {columns['epoch'][bad][0]} has pixel"
-                        " values outside 0..255, as the attack uploaded it or as the defense made it")
-    return columns
-
-
 def execute(
   run: Run, *, epochs: int, every: int, progress: Callable[[int], None] | None = None, debug: bool = False
 ) -> Result:
@@ -150,32 +106,31 @@ def execute(
   judged: list[np.ndarray] = []
   looked: list[np.ndarray] = []
   waiting: list[tuple[jax.Array, Reports]] = []
-  trained_s, compile_s = 0.0, 0.0
+  provider = Provider(run)
+  trained_s, compile_s = 0.0, provider.compile_s
   per_user = None
-  provider = _Provider(run)
   for taken in points:
     started = time.perf_counter()
     parts = provider.parts(taken)
     # Both programs are compiled before either runs: training would go on unseen while the other is compiled.
     model, (data, key, neighbors) = run.constants.parts.model, _evaluated(run, taken)
-    measure, more = _program(
+    measure, more = compiled_program(
       jitted_evaluation, model, received(state), state.private, data, key, neighbors,
       config=run.evaluation, num_users=run.structure.num_benign,
     )
     spent = 0.0
     reports = []
     for rounds in parts:
-      state, more_spent = provider.upload(state, rounds.start)
+      state = provider.upload(state, rounds.start)
       if debug:
-        provider.columns()
+        _check_pixels(provider)
       arguments = (run.structure, run.constants, state, round_inputs(run.rounds, rounds))
       if debug:
         state, report = debug_rounds(*arguments)
       else:
-        train, compiling = _program(jitted_rounds, *arguments)
+        train, compiling = compiled_program(jitted_rounds, *arguments)
         state, report = train(*arguments[1:])
         spent += compiling
-      spent += more_spent
       reports.append(report)
     means, per_user = measure(model, received(state), state.private, data, key, neighbors)
     waiting.append((means, joined(reports)))
@@ -190,7 +145,7 @@ def execute(
       walls += [before + (trained_s - before) * (place + 1) / len(waiting) for place in range(len(waiting))]
       waiting = []
       _check_names(looked)
-      provider.columns()
+      _check_pixels(provider)
       _check_finite(np.array(rows)[:, -1], ends[: len(rows)] // run.rounds.per_epoch)
       if progress is not None:
         progress(int(taken.stop // run.rounds.per_epoch))
@@ -212,7 +167,7 @@ def execute(
     compile_s=compile_s,
     detection=detection_columns(np.concatenate(judged)) if judged else {},
     stealth=stealth_columns(np.concatenate(looked)) if looked else {},
-    images=provider.columns(),
+    images={name: column for name, column in provider.columns().items() if name != IMPOSSIBLE},
     pictures=provider.pictures,
   )
 
@@ -229,26 +184,19 @@ def _evaluated(run: Run, taken: slice) -> tuple[Any, jax.Array, jax.Array | None
   return data.evaluation, jax.random.fold_in(keys.evaluation, taken.stop - 1), neighbors
 
 
-def _program(function: Any, *arguments: Any, **static: Any) -> tuple[Any, float]:
-  """A jitted function compiled for arguments of these shapes, once per process, and the seconds that this took.
-
-  Calling the jitted function would do the same, but could not tell compile time from run time.
-  """
-  leaves, tree = jax.tree.flatten([one for one in arguments if not isinstance(one, (Structure, ImageStructure))])
-  structure = [one for one in arguments if isinstance(one, (Structure, ImageStructure))]
-  key = (function, *structure, tree, tuple(jax.typeof(leaf) for leaf in leaves), tuple(static.items()))
-  if key in PROGRAMS:
-    return PROGRAMS[key], 0.0
-  started = time.perf_counter()
-  PROGRAMS[key] = function.lower(*arguments, **static).compile()
-  return PROGRAMS[key], time.perf_counter() - started
-
-
 def _check_finite(losses: np.ndarray, epochs: np.ndarray) -> None:
   bad = ~np.isfinite(losses)
   if bad.any():
     raise DivergedError(f"training diverged: train_loss is {losses[bad][0]} at epoch {epochs[bad][0]};"
                         " a smaller train.learning_rate may help")
+
+
+def _check_pixels(provider: Provider) -> None:
+  columns = provider.columns()
+  bad = columns.get(IMPOSSIBLE, np.zeros(0)) > 0
+  if bad.any():
+    raise AttackError(f"the image of item {columns['item'][bad][0]} in epoch {columns['epoch'][bad][0]} has pixel"
+                      " values outside 0..255, as the attack uploaded it or as the defense made it")
 
 
 def _check_names(looked: list[np.ndarray]) -> None:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from fedrecjax import attacks, defenses, models, runner
+from fedrecjax import attacks, defenses, models, programs
 from fedrecjax.config import (
   REGISTRIES,
   AttackerConfig,
@@ -82,12 +82,12 @@ def floats_of(values):
 def test_changing_a_number_compiles_nothing(small, name):
   values = SMALL_RUN | COMBINATIONS[name]
   results = [simulate_config(from_flat(values), small)]
-  compiled = len(runner.PROGRAMS)
+  compiled = len(programs.PROGRAMS)
   changes = list(floats_of(values))
   assert len(changes) >= 5
   for field, value in changes:
     results.append(simulate_config(from_flat(values | {field: value}), small))
-    assert len(runner.PROGRAMS) == compiled, field
+    assert len(programs.PROGRAMS) == compiled, field
   # Each of these numbers matters: else it would have been compiled in or lost.
   first = np.asarray(results[0].state.server.public.items)
   for (field, _), result in zip(changes, results[1:], strict=True):
@@ -99,10 +99,10 @@ def test_other_seeds_share_the_program(small):
   # Sizes planned from the rounds drawn are rounded up so that this holds.
   values = SMALL_RUN | COMBINATIONS["boosting"]
   simulate_config(from_flat(values), small)
-  before = len(runner.PROGRAMS)
+  before = len(programs.PROGRAMS)
   for seed in (1, 2):
     simulate_config(from_flat(values | {"seed": seed}), small)
-  assert len(runner.PROGRAMS) == before
+  assert len(programs.PROGRAMS) == before
 
 
 def bits(result):

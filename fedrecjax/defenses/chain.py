@@ -59,7 +59,7 @@ def chain(*parts: Defense) -> Defense:
     adds_shared=all(part.adds_shared for part in parts),
     requires=frozenset().union(*(part.requires for part in parts)),
     images=of_images[0].images if of_images else None,
-    suspects=of_images[0].suspects if of_images else None,
+    threshold=of_images[0].threshold if of_images else None,
     refuses=bool(of_images) and of_images[0].refuses,
   )
 

@@ -6,11 +6,13 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fedrecjax.defenses.registry import DEFENSES
 from fedrecjax.hyperparameters import check, traced
 from fedrecjax.types import Defense, ImageDefenseView
 from fedrecjax.vision.diffusion import PUBLISHED_STEPS, linear_schedule, respaced
+from fedrecjax.vision.image_detection import minimum_threshold, normal_threshold, quantile_threshold
 from fedrecjax.vision.purification import (
   PUBLISHED_START,
   PUBLISHED_WEIGHT,
@@ -22,22 +24,6 @@ from fedrecjax.vision.purification import (
 
 Threshold = Literal["minimum", "quantile", "normal"]
 Flagged = Literal["purify", "refuse"]
-
-
-def _suspects(normal: jax.Array, found: jax.Array, threshold: Threshold, share: jax.Array | float) -> jax.Array:
-  """Images less similar to themselves after purification than rho (Yuan et al., 2023, Eq. 27), bool `[B]`."""
-  if threshold == "normal":
-    rho = jnp.mean(normal) + jnp.std(normal, ddof=1) * jax.scipy.special.ndtri(share)
-  else:
-    place = 0 if threshold == "minimum" else _quantile_place(share, normal.shape[0])
-    rho = jnp.sort(normal)[place]
-  return found < rho
-
-
-def _quantile_place(share: jax.Array | float, count: int) -> jax.Array:
-  """Number of normal images that may be flagged, see :func:`fedrecjax.vision.quantile_threshold`."""
-  # A hair more than the product, which rounding may leave below a whole number.
-  return jnp.minimum(jnp.floor(share * count * (1 + 1e-6)).astype(jnp.int32), count - 1)
 
 
 def _purifying(
@@ -61,11 +47,13 @@ def _purifying(
       ).images
     )
 
-  def suspects(normal: jax.Array, found: jax.Array) -> jax.Array:
-    return _suspects(normal, found, threshold, share)
+  def rho(normal: np.ndarray) -> float:
+    if threshold == "minimum":
+      return minimum_threshold(normal)
+    return (quantile_threshold if threshold == "quantile" else normal_threshold)(normal, float(share))
 
   return Defense(
-    images=images, suspects=suspects, refuses=flagged == "refuse", requires=frozenset({"denoiser"}), adds_shared=True
+    images=images, threshold=rho, refuses=flagged == "refuse", requires=frozenset({"denoiser"}), adds_shared=True
   )
 
 

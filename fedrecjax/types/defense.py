@@ -128,8 +128,8 @@ class Defense(NamedTuple):
     aggregate: `(state, uploads, view) -> (Update, state)`: the rule that makes one update of many.
     images: `(images, items, view, key) -> images`: what the server keeps of uploaded images, float32 `[B, H, W, 3]`
       on 0..255, of the given items, int32 `[B]`. It sees every image, those before training too.
-    suspects: `(normal [K], found [B]) -> bool [B]`: which images are taken for adversarial, by the similarity of their
-      features before and after `images`; `normal` are those of the images before training.
+    threshold: `(normal [K]) -> rho`: images are taken for adversarial whose features are less similar before and after
+      `images` than rho. On the host, from the similarities of the images before training. None flags nothing.
     refuses: whether such images are refused, so that their items keep the last one that was not.
     init: `(key, context) -> state`, shared by the stages of a round.
     unique_rows: whether `aggregate` needs one row per client and item, in order of items, unused places last.
@@ -147,5 +147,5 @@ class Defense(NamedTuple):
   requires: frozenset[str] = frozenset()
   adds_shared: bool = False
   images: Callable[[Array, Array, ImageDefenseView, Array], Array] | None = None
-  suspects: Callable[[Array, Array], Array] | None = None
+  threshold: Callable[[np.ndarray], float] | None = None
   refuses: bool = False

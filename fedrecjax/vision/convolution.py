@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import Array, lax
 
 from fedrecjax.hyperparameters import check
@@ -37,13 +36,13 @@ def convolution(
 
   Args:
     images: `[B, H, W, I]`.
-    kernel: `[h, w, I, O]`; `[h, w, 1, I]` where each channel has a kernel of its own.
+    kernel: `[h, w, I, O]`.
     window_strides: of both dimensions.
     padding: "SAME", "VALID" or two pairs.
     lhs_dilation: must be 1.
     rhs_dilation: must be 1.
     dimension_numbers: those of channels last; not looked at.
-    feature_group_count: 1, or I.
+    feature_group_count: must be 1.
     precision: must be None.
 
   Returns:
@@ -56,34 +55,28 @@ def convolution(
   for name, dilation in (("lhs_dilation", lhs_dilation), ("rhs_dilation", rhs_dilation)):
     check(dilation is None or set(dilation) == {1}, f"convolution: {name} must be 1, got {dilation}")
   check(precision is None, f"convolution: precision must be None, got {precision}")
-  channels = images.shape[3]
-  check(
-    feature_group_count == 1 or feature_group_count == channels == kernel.shape[3],
-    f"convolution: feature_group_count must be 1 or the {channels} channels, got {feature_group_count}",
-  )
+  check(feature_group_count == 1, f"convolution: feature_group_count must be 1, got {feature_group_count}")
   strides = tuple(window_strides)
   if isinstance(padding, str):
     pairs = tuple(lax.padtype_to_pads(images.shape[1:3], kernel.shape[:2], strides, padding))
   else:
     pairs = tuple((int(low), int(high)) for low, high in padding)
-  return _convolution(images, kernel, strides, pairs, feature_group_count)
+  return _convolution(images, kernel, strides, pairs)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def _convolution(images: Array, kernel: Array, strides: tuple[int, ...], padding: Pairs, groups: int) -> Array:
-  return lax.conv_general_dilated(
-    images, kernel, strides, padding, dimension_numbers=_LAYOUT, feature_group_count=groups
-  )
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _convolution(images: Array, kernel: Array, strides: tuple[int, ...], padding: Pairs) -> Array:
+  return lax.conv_general_dilated(images, kernel, strides, padding, dimension_numbers=_LAYOUT)
 
 
 def _forward(
-  images: Array, kernel: Array, strides: tuple[int, ...], padding: Pairs, groups: int
+  images: Array, kernel: Array, strides: tuple[int, ...], padding: Pairs
 ) -> tuple[Array, tuple[Array, Array]]:
-  return _convolution(images, kernel, strides, padding, groups), (images, kernel)
+  return _convolution(images, kernel, strides, padding), (images, kernel)
 
 
 def _backward(
-  strides: tuple[int, ...], padding: Pairs, groups: int, kept: tuple[Array, Array], slope: Array
+  strides: tuple[int, ...], padding: Pairs, kept: tuple[Array, Array], slope: Array
 ) -> tuple[Array, Array]:
   images, kernel = kept
   sizes = tuple(zip(images.shape[1:3], kernel.shape[:2], slope.shape[1:3], strides, padding, strict=True))
@@ -91,31 +84,16 @@ def _backward(
     (side - 1 - low, size + low - 1 - (out - 1) * stride)
     for size, side, out, stride, (low, _) in sizes
   ]
-  turned = kernel[::-1, ::-1]
   for_images = lax.conv_general_dilated(
-    slope, turned if groups > 1 else turned.swapaxes(2, 3), (1, 1), around, lhs_dilation=strides,
-    dimension_numbers=_LAYOUT, feature_group_count=groups,
+    slope, kernel[::-1, ::-1].swapaxes(2, 3), (1, 1), around, lhs_dilation=strides, dimension_numbers=_LAYOUT
   )
   # The window of the kernel's gradient is the slope itself, set apart by the strides.
   beyond = [(low, side + (out - 1) * stride - size - low) for size, side, out, stride, (low, _) in sizes]
-  if groups > 1:
-    by_channel = jax.vmap(
-      lambda image, slope: _kernel_gradient(image[..., None], slope[..., None], strides, beyond),
-      in_axes=3, out_axes=3,
-    )
-    return for_images, by_channel(images, slope)[..., 0].reshape(kernel.shape)
-  return for_images, _kernel_gradient(images, slope, strides, beyond)
-
-
-def _kernel_gradient(
-  images: Array, slope: Array, strides: tuple[int, ...], padding: list[tuple[int, int]]
-) -> Array:
-  """`[h, w, I, O]`, from images `[B, H, W, I]` and the slope of the result `[B, H', W', O]`."""
-  found = lax.conv_general_dilated(
-    images.transpose(3, 1, 2, 0), slope.transpose(1, 2, 0, 3), (1, 1), padding, rhs_dilation=strides,
+  for_kernel = lax.conv_general_dilated(
+    images.transpose(3, 1, 2, 0), slope.transpose(1, 2, 0, 3), (1, 1), beyond, rhs_dilation=strides,
     dimension_numbers=_LAYOUT,
   )
-  return jnp.transpose(found, (1, 2, 0, 3))
+  return for_images, for_kernel.transpose(1, 2, 0, 3)
 
 
 _convolution.defvjp(_forward, _backward)

@@ -117,8 +117,7 @@ def train_ddpm(
 ) -> tuple[DdpmState, DiffusionLoss]:
   """So many steps of Adam on images drawn at random.
 
-  Each step is a call of one program: within a loop of a program XLA's gradients of convolutions take 40 to 70 times as
-  long on a CPU.
+  Each step is a call of one program, so that training can be interrupted and any number of steps compiles once.
 
   Args:
     state: from :func:`init_ddpm`, an earlier call or a checkpoint.

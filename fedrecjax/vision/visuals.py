@@ -89,7 +89,8 @@ def _transform_batch(
 
 def _transformed(visuals: Visuals, transform: Any) -> KeptImages:
   items = visuals.images.items
-  pixels, features = visuals.images.pixels.copy(), np.zeros_like(visuals.features)
+  pixels = visuals.images.pixels.copy()
+  features = np.zeros((len(pixels), visuals.extractor.num_features), np.float32)
   alike = np.zeros(len(items), np.float32)
   for first in range(0, len(items), BATCH):
     taken = items[first : first + BATCH]

@@ -77,9 +77,9 @@ def test_thresholds(build, threshold, share):
     "normal": lambda: normal_threshold(NORMAL, share),
   }
   assert rho == pytest.approx(float(numpy[threshold]()), abs=1e-6)
-  suspects = build(threshold=threshold, share=share).suspects
+  ours = np.float32(build(threshold=threshold, share=share).threshold(NORMAL))
   found = np.append(np.random.default_rng(1).uniform(-1, 1, 50), [rho - 1e-4, rho + 1e-4, 1.0])
-  flagged = np.asarray(suspects(jnp.asarray(NORMAL), jnp.asarray(found, jnp.float32)))
+  flagged = found.astype(np.float32) < ours
   np.testing.assert_array_equal(flagged, found < rho)
   assert 0 < flagged.sum() < len(flagged)
 
@@ -88,10 +88,10 @@ def test_thresholds(build, threshold, share):
 def test_how_many_normal_images_are_flagged(share):
   """Of those that the threshold comes from: none, or no more than the share."""
   for threshold, most in (("minimum", 0.0), ("quantile", share)):
-    flagged = gdmpd(threshold=threshold, share=share).suspects(jnp.asarray(NORMAL), jnp.asarray(NORMAL))
-    assert int(jnp.sum(flagged)) <= round(most * len(NORMAL))
-  quantile = gdmpd(threshold="quantile", share=0.5).suspects(jnp.asarray(NORMAL), jnp.asarray(NORMAL))
-  assert int(jnp.sum(quantile)) == len(NORMAL) // 2
+    flagged = np.float32(gdmpd(threshold=threshold, share=share).threshold(NORMAL)) > NORMAL
+    assert int(np.sum(flagged)) <= round(most * len(NORMAL))
+  quantile = np.float32(gdmpd(threshold="quantile", share=0.5).threshold(NORMAL)) > NORMAL
+  assert int(np.sum(quantile)) == len(NORMAL) // 2
 
 
 def brighter(state, view, key):
@@ -106,9 +106,9 @@ def run_of(small, **options):
   return seeing_run(small, attack=Attack(images=brighter), defense=defense, attacker=attacker)
 
 
-def with_normal(run, value):
-  """The same run where normal images have that similarity: above 1 everything is flagged, at -1 nothing."""
-  constants = run.images.constants._replace(normal=jnp.full_like(run.images.constants.normal, value))
+def with_threshold(run, value):
+  """The same run with another threshold: above 1 everything is flagged, at -1 nothing."""
+  constants = run.images.constants._replace(threshold=jnp.float32(value))
   return run._replace(images=run.images._replace(constants=constants))
 
 
@@ -116,7 +116,7 @@ def with_normal(run, value):
 def test_what_becomes_of_a_flagged_image(small, flagged):
   run, targets = run_of(small, flagged=flagged), np.array([5, 11])
   start = run.state.server.features
-  state, images, report = uploaded(with_normal(run, 2.0), run.state)
+  state, images, report = uploaded(with_threshold(run, 2.0), run.state)
   sent = np.clip(run.images.constants.clean + 20.0, 0, 255)
   np.testing.assert_array_equal(images.uploaded, sent)
   assert report["flagged"].tolist() == [1, 1]
@@ -126,12 +126,12 @@ def test_what_becomes_of_a_flagged_image(small, flagged):
   assert same == refuses
   assert np.array_equal(state.server.features, start) == refuses
   # An image that nobody suspects is kept, purified, and stays when the next is refused.
-  state, images, report = uploaded(with_normal(run, -1.0), state, images, 1)
+  state, images, report = uploaded(with_threshold(run, -1.0), state, images, 1)
   assert report["flagged"].tolist() == report["refused"].tolist() == [0, 0]
   assert not np.array_equal(images.kept, images.uploaded)
   assert not np.array_equal(images.kept, run.images.state.kept)
   np.testing.assert_allclose(state.server.features[targets], extract(images.kept), atol=1e-6)
-  later, last, _ = uploaded(with_normal(run, 2.0), state, images, 2)
+  later, last, _ = uploaded(with_threshold(run, 2.0), state, images, 2)
   assert np.array_equal(last.kept, images.kept) == refuses
   assert np.array_equal(later.server.features, state.server.features) == refuses
   assert not np.array_equal(last.uploaded, images.uploaded)
@@ -141,7 +141,7 @@ def test_images_before_training_set_the_threshold(small):
   run = run_of(small)
   visuals = visuals_of(small.num_items)
   expected = visuals.kept(gdmpd(**SHORT).images)
-  np.testing.assert_array_equal(run.images.constants.normal, expected.similarity)
+  assert run.images.constants.threshold == expected.similarity.min()
   np.testing.assert_array_equal(run.images.state.kept, expected.pixels[[5, 11]])
   np.testing.assert_array_equal(run.state.server.features, expected.features)
   assert not np.array_equal(expected.features, visuals.features)
@@ -151,7 +151,7 @@ def test_images_before_training_set_the_threshold(small):
 def test_it_stands_in_a_chain(small, guarded):
   defense = gdmpd(**SHORT, flagged="refuse")
   whole = chain(norm_bound(max_norm=0.1), defense, median()) if guarded else chain(defense, median())
-  assert whole.images is defense.images and whole.suspects is defense.suspects and whole.refuses
+  assert whole.images is defense.images and whole.threshold is defense.threshold and whole.refuses
   assert whole.requires == {"denoiser"} and whole.unique_rows
   assert (whole.filter is not None) == guarded
   attacker = AttackerConfig(malicious_ratio=0.0, targets="given", target_items=(5,))

@@ -184,7 +184,6 @@ def _start(key: jax.Array, *, module: SmallCnn) -> _Trainee:
   return _Trainee(parameters, optax.adam(0.0).init(parameters))
 
 
-# A step is a program of its own: XLA's convolutions are many times slower on CPUs inside a loop of a program.
 @functools.partial(jax.jit, static_argnames="module", donate_argnames="trainee")
 def _step(
   trainee: _Trainee, views: jax.Array, learning_rate: float, temperature: float, *, module: SmallCnn
