@@ -81,12 +81,13 @@ def train_clients_locally(
     for_rows = jnp.where(trained, jnp.zeros_like(rows).at[slots].add(gradients.rows), 0.0)
     for_private = gradients.private
     if settings.l2 is not None:
-      for_private += settings.l2 * private
+      for_private += settings.l2[:, None] * private
       if settings.l2_rows == "uploaded":
-        for_rows += settings.l2 * jnp.where((item < view.num_items)[:, None] & trained, rows, 0.0)
+        penalized = (item < view.num_items)[:, None] & trained
+        for_rows += settings.l2[client][:, None] * jnp.where(penalized, rows, 0.0)
       if settings.l2_rows == "copies":
         copies = jnp.zeros(rows.shape[0]).at[slots].add((samples.uploaded < view.num_items).astype(rows.dtype))
-        for_rows += settings.l2 * copies[:, None] * jnp.where(trained, rows, 0.0)
+        for_rows += (settings.l2[client] * copies)[:, None] * jnp.where(trained, rows, 0.0)
     moved = (
       private - rate[:, None] * for_private,
       rows - rate[client][:, None] * for_rows,

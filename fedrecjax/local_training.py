@@ -305,14 +305,14 @@ class LocalSettings(NamedTuple):
 
   Attributes:
     mean: whether a client's loss is a mean; static.
-    l2: weight of the squared norms, half of which is added to the loss.
+    l2: weight of the squared norms in each client's loss, half of which is added to it, float32 `[C]`; None for none.
     l2_rows: the item rows that it is on, static. Rows that stand for an item once are merged only after one step, so
       that "uploaded" is left to the caller there.
     dropout: share of looked-up numbers left out; None for no dropout at all.
   """
 
   mean: bool
-  l2: Array | float | None
+  l2: Array | None
   l2_rows: str
   dropout: Array | float | None
 
@@ -355,9 +355,10 @@ def train_clients(
   if tiles is None:
     gradients = gradients._replace(shared=jax.tree.map(lambda leaf: leaf[None], gradients.shared))
   if settings.l2 is not None:
-    gradients = gradients._replace(private=gradients.private + settings.l2 * view.private)
+    gradients = gradients._replace(private=gradients.private + settings.l2[:, None] * view.private)
     if settings.l2_rows == "copies":
-      gradients = gradients._replace(rows=gradients.rows + settings.l2 * rows)
+      weight = settings.l2[samples.client][:, None, None]
+      gradients = gradients._replace(rows=gradients.rows + weight * rows)
   term = None
   if client_term is not None:
     term, state = client_term(state, view)

@@ -251,6 +251,7 @@ def plan(
     history=model.history,
     local_steps=train.local_steps,
     l2_rows=train.l2_rows if train.l2 > 0 else "none",
+    l2_benign=train.l2_clients == "benign",
     dropout=train.dropout > 0,
     pool_capacity=pool_capacity(rounds, trained_on.lengths[population.num_benign :]),
     pool_tiles=pool_capacity(rounds, tiles[population.num_benign :]) if own_shared else 0,

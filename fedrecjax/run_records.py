@@ -32,6 +32,7 @@ class Structure(NamedTuple):
     history: L of models that read a user's items in order; 0 for others.
     local_steps: steps of gradient descent that a client takes before it uploads.
     l2_rows: which item rows the L2 penalty is on.
+    l2_benign: whether it is part of benign clients' losses alone.
     dropout: whether looked-up vectors are dropped.
     pseudo_items: items that each client adds to hide its own.
     pool_capacity: training samples planned for the pool of an attack (`Attack.pool`); 0 without one.
@@ -52,6 +53,7 @@ class Structure(NamedTuple):
   history: int = 0
   local_steps: int = 1
   l2_rows: str = "none"
+  l2_benign: bool = False
   dropout: bool = False
   pseudo_items: int = 0
   pool_capacity: int = 0

@@ -96,6 +96,8 @@ class TrainConfig:
       "copies", each as often as it stands in the client's list (Spattack's code; FedRecAttack's server keeps one copy,
       which makes it "uploaded"); "table", all public parameters, as a term of the aggregated update (ClusterAttack,
       where a mean over clients makes it one).
+    l2_clients: whose loss it is part of: of "all" clients that train, or of "benign" ones alone, so that malicious
+      clients train on their profiles without it (FedRecAttack's code). The term on the table stays.
     dropout: share of the numbers of each looked-up item row, and of each looked-up user vector in models that take it
       as it is, that are left out in training (ClusterAttack). A model that reads histories has its own dropout beside.
     row_clip: clients scale each uploaded row down to this L2 norm (FedRecAttack Eq. 5); none: no clipping.
@@ -126,6 +128,7 @@ class TrainConfig:
   server_optimizer: ServerOptimizer = "sgd"
   l2: float = 0.0
   l2_rows: Literal["uploaded", "copies", "table"] = "uploaded"
+  l2_clients: Literal["all", "benign"] = "all"
   dropout: float = 0.0
   row_clip: float | None = None
   upload_noise: float = 0.0

@@ -78,9 +78,12 @@ def neighbor_vectors(
 def train(structure: Structure, run: Constants, state: SimulationState, view: ClientView, is_benign: Array) -> Trained:
   """What the clients of a round compute from their own data."""
   parts, samples = run.parts, view.samples
+  l2 = None
+  if structure.l2_rows != "none":
+    l2 = run.numbers.l2 * ((view.clients < structure.num_benign) | (not structure.l2_benign))
   settings = LocalSettings(
     mean=structure.mean,
-    l2=None if structure.l2_rows == "none" else run.numbers.l2,
+    l2=l2,
     l2_rows=structure.l2_rows,
     dropout=run.numbers.dropout if structure.dropout else None,
   )
@@ -98,9 +101,9 @@ def train(structure: Structure, run: Constants, state: SimulationState, view: Cl
       model, parts.loss, parts.client_term, state.server.defense, view, is_benign, settings, tiles
     )
   uploads = trained.uploads
-  if structure.l2_rows == "uploaded" and structure.local_steps == 1:
+  if l2 is not None and structure.l2_rows == "uploaded" and structure.local_steps == 1:
     uploads = merge_rows(uploads, structure.num_items)
-    penalty = run.numbers.l2 * view.public.items.at[uploads.item].get(mode="clip")
+    penalty = l2[uploads.client][:, None] * view.public.items.at[uploads.item].get(mode="clip")
     uploads = uploads._replace(row=uploads.row + penalty)
   if structure.pseudo_items > 0:
     assert trained.rows is not None

@@ -36,6 +36,7 @@ GOLDEN = {
   "train.server_optimizer": "sgd",
   "train.l2": 0.0,
   "train.l2_rows": "uploaded",
+  "train.l2_clients": "all",
   "train.dropout": 0.0,
   "train.row_clip": None,
   "train.upload_noise": 0.0,
@@ -76,7 +77,7 @@ GOLDEN = {
   "median.dense_zeros": False,
   "median.shared": "rule",
 }
-GOLDEN_HASH = "65e3760dcf22d9d2"
+GOLDEN_HASH = "a792cc7f21d05eff"
 
 
 def test_the_hash_of_a_fixed_configuration():
@@ -139,6 +140,7 @@ def test_the_hash_depends_on_every_field(field):
     "train.server_optimizer": "adam",
     "train.l2": 0.1,
     "train.l2_rows": "copies",
+    "train.l2_clients": "benign",
     "train.dropout": 0.2,
     "train.row_clip": 1.0,
     "train.privacy_clip": 1.0,

@@ -5,7 +5,8 @@ import collections
 import numpy as np
 import pytest
 
-from fedrecjax.config import TrainConfig
+from fedrecjax.attacks import random
+from fedrecjax.config import AttackerConfig, TrainConfig
 from fedrecjax.models import ncf
 from tests.lockstep import as_summed, make_run, pairs_of, simulated
 from tests.oracles import training
@@ -13,16 +14,16 @@ from tests.oracles import training
 WEIGHT = 0.3
 
 
-def penalized(user, table, rows, entries, l2_rows, duplicates):
+def penalized(weight, table, rows, entries, l2_rows, duplicates):
   """A client's rows with the gradient of half the weight times the squared norms of its rows."""
   rows = dict(rows)
   if l2_rows == "uploaded":
     for item in rows:
-      rows[item] = rows[item] + WEIGHT * table[item]
+      rows[item] = rows[item] + weight * table[item]
   elif l2_rows == "copies":
     for item, count in collections.Counter(entries).items():
       copies = count if duplicates == "sum" else 1
-      rows[item] = rows[item] + WEIGHT * copies * table[item]
+      rows[item] = rows[item] + weight * copies * table[item]
   return rows
 
 
@@ -47,8 +48,9 @@ def assert_rounds_match(run, train, l2_rows):
         users[client], table, positives[client], negatives[client],
         loss=train.loss, reduction=train.reduction, duplicates=train.duplicates,
       )
-      moved[client] -= train.client_learning_rate * (for_user + WEIGHT * users[client])
-      rows = penalized(users[client], table, rows, entries, l2_rows, train.duplicates)
+      own = WEIGHT if train.l2_clients == "all" or client < run.structure.num_benign else 0.0
+      moved[client] -= train.client_learning_rate * (for_user + own * users[client])
+      rows = penalized(own, table, rows, entries, l2_rows, train.duplicates)
       uploads += [(client, item, row) for item, row in rows.items()]
     update = as_summed(uploads)
     users = moved
@@ -80,6 +82,18 @@ def test_a_mean_over_terms_leaves_the_penalty_alone(small):
     l2=WEIGHT, l2_rows="uploaded",
   )
   assert_rounds_match(make_run(small, train=train), train, "uploaded")
+
+
+@pytest.mark.parametrize("l2_clients", ["all", "benign"])
+@pytest.mark.parametrize("l2_rows", ["uploaded", "copies", "table"])
+def test_malicious_clients_with_profiles_may_train_without_it(small, l2_rows, l2_clients):
+  train = TrainConfig(
+    epochs=2, clients_per_round=5, loss="bpr", num_negatives=3, learning_rate=0.05, client_learning_rate=0.02,
+    l2=WEIGHT, l2_rows=l2_rows, l2_clients=l2_clients,
+  )
+  run = make_run(small, train=train, attack=random(max_rows=16), attacker=AttackerConfig(malicious_ratio=0.25))
+  assert run.structure.num_clients > run.structure.num_benign
+  assert_rounds_match(run, train, l2_rows)
 
 
 def test_the_readings_differ_where_items_repeat(small):

@@ -69,7 +69,7 @@ def test_one_step_uploads_the_gradient_whatever_the_step_size(name, rate, l2_row
   )
   view = client_view(run.structure, run.constants, run.state, round_input(run, 0))
   samples, everybody = view.samples, jnp.ones(view.clients.shape, bool)
-  settings = LocalSettings(mean=True, l2=0.1, l2_rows=l2_rows, dropout=None)
+  settings = LocalSettings(mean=True, l2=jnp.full(view.clients.shape, 0.1), l2_rows=l2_rows, dropout=None)
   tiles = None
   if run.structure.own_shared:
     tiles = tiles_of(samples.length, samples.client, samples.first, run.structure.num_tiles)
