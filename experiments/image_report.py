@@ -19,7 +19,7 @@ from experiments.image_report_plot import draw_pictures, plot_densities
 from experiments.image_report_quality import read_regression
 from experiments.image_report_tables import report_tables
 from experiments.memory import keep_freed_memory
-from experiments.paths import new_file
+from experiments.paths import NETWORKS, new_file
 from experiments.plots import PlotError
 from experiments.run import load_dataset
 from experiments.tables import print_table, write_markdown
@@ -55,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     regression = None if options.brisque is None else read_regression(*options.brisque)
     dataset = load_dataset(options.run.dataset, options.run.data, options.data_dir)
     check_users(dataset, options)
-    visuals = prepare_visuals(options.run.images, dataset, data_dir=options.data_dir, need_denoiser=True, say=say)
+    visuals = prepare_visuals(options.run.images, dataset, data_dir=options.data_dir, need_denoiser=True, say=say,
+                              networks=options.out_dir / NETWORKS)
     write_report(analyse(dataset, visuals, regression, options, say), options)
 
   return run_command("image_report", work)

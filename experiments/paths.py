@@ -14,6 +14,7 @@ from typing import Any
 
 from experiments.grid import Cell
 
+NETWORKS = "networks"
 CELL_FILES = ("config.json", "metrics.parquet", "per_user.parquet")
 _TEMPORARY = ".tmp-"
 # A temporary folder lives for the moment that it takes to write three files; one that old has no owner any more.
@@ -66,8 +67,9 @@ def new_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     # mkdtemp gives access to nobody else, which would hide the results from colleagues.
     temporary.chmod(0o777 & ~_umask())
     yield temporary
-    for file in temporary.iterdir():
-      _sync(file)
+    for file in temporary.rglob("*"):
+      if file.is_file():
+        _sync(file)
     _replace_folder(temporary, folder)
   finally:
     shutil.rmtree(temporary, ignore_errors=True)
@@ -115,7 +117,7 @@ def new_file(file: pathlib.Path) -> Iterator[pathlib.Path]:
 def clean(out_dir: pathlib.Path) -> None:
   """Removes what processes that were killed left behind."""
   limit = time.time() - _ABANDONED_AFTER_S
-  for parent in (out_dir, out_dir / "cells", out_dir / "failures"):
+  for parent in (out_dir, out_dir / "cells", out_dir / "failures", out_dir / NETWORKS):
     for path in parent.glob(f"{_TEMPORARY}*"):
       with contextlib.suppress(OSError):
         if path.stat().st_mtime < limit:

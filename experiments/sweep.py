@@ -13,7 +13,7 @@ from experiments.flags import Options, parse_command_line
 from experiments.grid import Cell, cell_name, expand, varying_fields
 from experiments.listing import listing
 from experiments.memory import keep_freed_memory
-from experiments.paths import clean, is_finished
+from experiments.paths import NETWORKS, clean, is_finished
 from experiments.recipes import RECIPES
 from experiments.tables import print_table
 from fedrecjax.config import ConfigError
@@ -126,7 +126,8 @@ def run_here(options: Options, cells: Sequence[Cell]) -> dict[str, str]:
     return {}
   datasets = load_datasets(todo, options.data_dir)
   visuals = load_visuals(
-    todo, datasets, options.data_dir, lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)
+    todo, datasets, options.data_dir, lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True),
+    options.out_dir / NETWORKS,
   )
   check_fit(todo, datasets, visuals)
   varying = varying_fields(cells)

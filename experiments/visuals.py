@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable, Sequence
-
-import jax
+from collections.abc import Sequence
 
 from experiments.grid import Cell
+from experiments.networks import Say, diffusion_network, small_network
 from fedrecjax.config import ConfigError, DataConfig, ImagesConfig
 from fedrecjax.datasets import DataError, Dataset, ItemImages, item_images
 from fedrecjax.vision import (
@@ -15,23 +14,18 @@ from fedrecjax.vision import (
   Denoiser,
   UNetConfig,
   denoiser_of,
-  init_ddpm,
-  linear_schedule,
   load_guided_diffusion,
-  train_ddpm,
 )
 from fedrecjax.vision.extractors import (
   FeatureExtractor,
   efficientnet_lite0,
   load_small_cnn,
   standardized,
-  train_small_cnn,
   vgg16,
 )
 from fedrecjax.vision.visuals import Visuals
 
 VisualsKey = tuple[str, DataConfig, ImagesConfig]
-Say = Callable[[str], None]
 
 EXTRACTOR_BATCH = 128
 
@@ -46,6 +40,7 @@ def load_visuals(
   datasets: dict[tuple[str, DataConfig], Dataset],
   data_dir: pathlib.Path | None,
   say: Say = lambda _: None,
+  networks: pathlib.Path | None = None,
 ) -> dict[VisualsKey, Visuals]:
   """The images of these cells and the networks that see them, each prepared once; cells without images have none.
 
@@ -54,6 +49,7 @@ def load_visuals(
     datasets: by name and options.
     data_dir: folder of posters and emoji.
     say: is told what takes long.
+    networks: folder in which trained networks are kept; None keeps none.
 
   Raises:
     ConfigError: if images or networks do not fit.
@@ -66,7 +62,8 @@ def load_visuals(
       purifies = any("denoiser" in part.build().requires for part in cell.config.defense)
       needs[key] = needs.get(key, False) or purifies
   return {
-    key: prepare_visuals(key[2], datasets[key[:2]], data_dir=data_dir, need_denoiser=purifies, say=say)
+    key: prepare_visuals(key[2], datasets[key[:2]], data_dir=data_dir, need_denoiser=purifies, say=say,
+                         networks=networks)
     for key, purifies in needs.items()
   }
 
@@ -78,6 +75,7 @@ def prepare_visuals(
   data_dir: pathlib.Path | None,
   need_denoiser: bool,
   say: Say = lambda _: None,
+  networks: pathlib.Path | None = None,
 ) -> Visuals:
   """Images of a data set, their extractor and, if needed, a diffusion model.
 
@@ -87,6 +85,7 @@ def prepare_visuals(
     data_dir: folder of posters and emoji.
     need_denoiser: whether a diffusion model is needed.
     say: is told what takes long.
+    networks: folder in which trained networks are kept; None keeps none.
 
   Raises:
     ConfigError: if images or networks do not fit.
@@ -97,8 +96,8 @@ def prepare_visuals(
     data_dir=data_dir,
   )
   try:
-    extractor = standardized(_extractor(config, images, say), images)
-    denoiser = _denoiser(config, images, say) if need_denoiser else None
+    extractor = standardized(_extractor(config, images, say, networks), images)
+    denoiser = _denoiser(config, images, say, networks) if need_denoiser else None
   except (ConfigError, DataError):
     raise
   except ValueError as error:
@@ -106,7 +105,9 @@ def prepare_visuals(
   return Visuals(images, extractor, denoiser)
 
 
-def _extractor(config: ImagesConfig, images: ItemImages, say: Say) -> FeatureExtractor:
+def _extractor(
+  config: ImagesConfig, images: ItemImages, say: Say, networks: pathlib.Path | None
+) -> FeatureExtractor:
   weights = None if config.extractor_weights is None else pathlib.Path(config.extractor_weights)
   if config.extractor == "efficientnet_lite0":
     return efficientnet_lite0(weights)
@@ -115,14 +116,13 @@ def _extractor(config: ImagesConfig, images: ItemImages, say: Say) -> FeatureExt
     return vgg16(weights)
   if weights is not None:
     return load_small_cnn(weights)
-  say(f"training the extractor on {images.num_images} images, {config.extractor_steps} steps")
-  batch = min(EXTRACTOR_BATCH, images.num_images)
-  return train_small_cnn(
-    images, seed=config.seed, steps=config.extractor_steps, batch=batch, size=config.size
-  ).extractor
+  return small_network(
+    images, seed=config.seed, steps=config.extractor_steps, batch=min(EXTRACTOR_BATCH, images.num_images),
+    size=config.size, folder=networks, say=say,
+  )
 
 
-def _denoiser(config: ImagesConfig, images: ItemImages, say: Say) -> Denoiser:
+def _denoiser(config: ImagesConfig, images: ItemImages, say: Say, networks: pathlib.Path | None) -> Denoiser:
   levels = config.diffusion_levels
   structure = UNetConfig(
     width=config.diffusion_width, channel_mult=levels, attention_levels=(len(levels) - 1,) if len(levels) > 1 else ()
@@ -139,9 +139,8 @@ def _denoiser(config: ImagesConfig, images: ItemImages, say: Say) -> Denoiser:
     from fedrecjax.vision.ddpm_checkpoint import restore_ddpm  # orbax is an extra
 
     return denoiser_of(structure, restore_ddpm(config.diffusion, structure).average)
-  say(f"training the diffusion model on {images.num_images} images, {config.diffusion_steps} steps")
-  state, _ = train_ddpm(
-    init_ddpm(structure, jax.random.key(config.seed)), images.pixels, images.has_image, linear_schedule(),
-    config=structure, num_steps=config.diffusion_steps, batch_size=config.diffusion_batch,
+  state = diffusion_network(
+    images, structure, seed=config.seed, steps=config.diffusion_steps, batch=config.diffusion_batch, folder=networks,
+    say=say,
   )
   return denoiser_of(structure, state.average)

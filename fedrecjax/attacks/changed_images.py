@@ -7,11 +7,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from fedrecjax.hyperparameters import check
 from fedrecjax.types import ImageView
 from fedrecjax.vision.perturbation import perturb
 from fedrecjax.vision.purification import straight_through
+
+# Targets whose images are changed at a time: what the gradient keeps of each in a large network is 100 MB and more.
+_TARGETS = 8
 
 
 class PixelSettings(NamedTuple):
@@ -69,5 +73,7 @@ def changed_images(
       start=None if settings.restart else current - clean, rounded=settings.rounded,
     ).image
 
-  places = jnp.arange(view.targets.shape[0])
-  return jax.vmap(of_target)(places, view.clean, view.current)
+  targets = (jnp.arange(view.targets.shape[0]), view.clean, view.current)
+  if view.targets.shape[0] <= _TARGETS:
+    return jax.vmap(of_target)(*targets)
+  return lax.map(lambda one: of_target(*one), targets, batch_size=_TARGETS)

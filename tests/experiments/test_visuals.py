@@ -68,6 +68,7 @@ def test_a_sweep_with_images(command, archive, capsys):
   said = capsys.readouterr().err
   assert "training the extractor on 59 images, 2 steps" in said
   assert said.count("training the diffusion model on 59 images, 1 steps") == 1
+  assert len(list((command.folder / "networks").iterdir())) == 2
 
 
 @pytest.mark.parametrize(
@@ -134,6 +135,41 @@ def test_a_diffusion_model_is_read_from_a_checkpoint(archive, small, tmp_path):
   )
   for ours, theirs in zip(jax.tree.leaves(read.denoiser), jax.tree.leaves(state.average), strict=True):
     np.testing.assert_array_equal(ours, theirs)
+
+
+def test_trained_networks_are_kept_for_the_next_call(archive, small, tmp_path):
+  said = []
+
+  def prepared(**fields):
+    return prepare_visuals(
+      config(archive, **fields), small, data_dir=None, need_denoiser=True, say=said.append, networks=tmp_path
+    )
+
+  first, second = prepared(), prepared()
+  assert [line.partition(" ")[0] for line in said] == ["training", "training", "the", "the"]
+  kept = sorted(path.name for path in tmp_path.iterdir())
+  assert len(kept) == 2 and all(any(name in line for line in said[2:]) for name in kept)
+  for ours, theirs in zip(jax.tree.leaves(first.denoiser), jax.tree.leaves(second.denoiser), strict=True):
+    np.testing.assert_array_equal(ours, theirs)
+  np.testing.assert_array_equal(first.features, second.features)
+  by_path = prepared(diffusion=str(tmp_path / kept[0] / "model"))
+  for ours, theirs in zip(jax.tree.leaves(first.denoiser), jax.tree.leaves(by_path.denoiser), strict=True):
+    np.testing.assert_array_equal(ours, theirs)
+  prepared(seed=1)
+  assert len(list(tmp_path.iterdir())) == 4 and said[-2:] == [
+    "training the extractor on 59 images, 2 steps", "training the diffusion model on 59 images, 1 steps"
+  ]
+
+
+def test_a_damaged_kept_network_is_named(archive, small, tmp_path):
+  def prepared():
+    return prepare_visuals(config(archive), small, data_dir=None, need_denoiser=False, networks=tmp_path)
+
+  prepared()
+  [file] = tmp_path.iterdir()
+  file.write_bytes(b"no archive")
+  with pytest.raises(DataError, match=file.name):
+    prepared()
 
 
 @pytest.mark.parametrize(
