@@ -44,6 +44,7 @@ def sent_by(attack, targets, *, features=FEATURES, **options):
     ([5], 10, {}),
     ([5, 0, 3], 2, {"restart": False, "rounded": False, "bound": 2.6}),
     ([13, 5], 1, {"adaptive": True}),
+    ([5, 0, 3, 13, 1, 2, 6, 8, 9, 10], 1, {}),  # more than are changed at a time
   ],
 )
 def test_images_are_the_oracles(targets, num_popular, changes):
