@@ -3,7 +3,7 @@
 from experiments.recipes.cluster import CLUSTER_ML1M
 from experiments.recipes.demo import DEMO
 from experiments.recipes.fedrecattack import FEDRECATTACK_TABLE6, FEDRECATTACK_TABLE7, FEDRECATTACK_TABLE9
-from experiments.recipes.gdmpd import GDMPD_ML100K, IMAGES_DEMO
+from experiments.recipes.gdmpd import GDMPD_ML100K, IMAGES_DEMO, VISUAL_SHARES_ML100K
 from experiments.recipes.models_ml100k import MODELS_ML100K
 from experiments.recipes.pieck_ncf import PIECK_TABLE3_NCF, PIECK_TABLE4_NCF
 from experiments.recipes.pieck_table3 import PIECK_TABLE3, PIECK_TABLE3_PUBLISHED
@@ -29,6 +29,7 @@ RECIPES: dict[str, Recipe] = {
   "pieck_table4_published": PIECK_TABLE4_PUBLISHED,
   "spattack_table3": SPATTACK_TABLE3,
   "psmu_ml1m": PSMU_ML1M,
+  "visual_shares_ml100k": VISUAL_SHARES_ML100K,
 }
 
 __all__ = ["RECIPES", "Figure", "Recipe"]

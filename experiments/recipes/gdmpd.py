@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from experiments.recipes.psmu import BLIND_MODELS
 from experiments.recipes.recipe import Recipe
 
 _GDMPD = "Yuan et al., Manipulating Visually-aware Federated Recommender Systems and Its Countermeasures, 2023"
@@ -57,6 +58,25 @@ GDMPD_ML100K = Recipe(
       "gdmpd_unguided.respacing": "100",
       "seed": "0-2",
     },
+  ),
+  metrics=_METRICS,
+)
+
+# Of 943 users: one, two, four, nine and fourteen. Figure 4 has 0.1 to 3 % of 6,040.
+_SHARES = "0.0011,0.0022,0.0043,0.01,0.015"
+_PSMU: Mapping[str, str] = {
+  **{name: value for name, value in _SETTINGS.items() if not name.startswith("images.")},
+  "dataset": "ml-100k", "attack": "psmu", "attacker.malicious_ratio": _SHARES, "defense": "none", "seed": "0-2",
+}
+_POSTERS: Mapping[str, str] = {
+  "images.source": "posters", "images.extractor": "efficientnet_lite0", "images.size": _SETTINGS["images.size"]
+}
+VISUAL_SHARES_ML100K = Recipe(
+  title="shares of malicious clients that PSMU needs without and with images, ML-100K with posters",
+  reference=f"{_GDMPD}, Figure 4, on another set of data",
+  settings=(
+    *({**_PSMU, **model} for model in BLIND_MODELS),
+    *({**_PSMU, **_POSTERS, "model": model} for model in ("vncf", "lightvgcn")),
   ),
   metrics=_METRICS,
 )

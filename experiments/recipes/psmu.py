@@ -22,7 +22,7 @@ _SETTINGS: Mapping[str, str] = {
   "attacker.start_epoch": "8",
   "seed": "0-2",
 }
-_MODELS: tuple[Mapping[str, str], ...] = (
+BLIND_MODELS: tuple[Mapping[str, str], ...] = (
   {"model": "ncf", "ncf.dim": "32", "ncf.hidden": "32+16"},
   {"model": "lightgcn", "lightgcn.dim": "32", "lightgcn.layers": "1", "lightgcn.hidden": "32+16"},
 )
@@ -30,9 +30,9 @@ _MODELS: tuple[Mapping[str, str], ...] = (
 PSMU_ML1M = Recipe(
   title="PSMU without images, NCF and LightGCN on ML-1M",
   reference=f"{PSMU}, Figure 3 as its text tells it",
-  settings=tuple({**_SETTINGS, **model} for model in _MODELS),
+  settings=tuple({**_SETTINGS, **model} for model in BLIND_MODELS),
   metrics=("er@5", "ndcg@20"),
   figures=tuple(
-    Figure({"dataset": "ml-1m", "model": model["model"], "attack": "psmu"}, {"er@5": 1.0}) for model in _MODELS
+    Figure({"dataset": "ml-1m", "model": model["model"], "attack": "psmu"}, {"er@5": 1.0}) for model in BLIND_MODELS
   ),
 )
