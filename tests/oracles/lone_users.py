@@ -1,0 +1,147 @@
+"""FedRecAttack (Rong et al., 2022, section IV) on models that make a user's vector from its items.
+
+The users that it approximates have vectors of their own and no items: their local graphs have no
+edge. Scores are written out for such a user; slopes are central differences, so that nothing is
+derived by hand.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tests.oracles import models_lightgcn
+from tests.oracles.adam import Adam
+from tests.oracles.fedrecattack import PublicItems, bent, references
+from tests.oracles.logistic import negative_log_sigmoid
+from tests.oracles.models_lightgcn import Combine
+from tests.oracles.models_ncf import Network
+from tests.oracles.visual_models import slopes
+
+Score = Callable[[np.ndarray, np.ndarray], float]
+"""Of an item's row [d] for a user's own vector [d]."""
+
+
+def lightgcn(network: Network | None, *, layers: int, combine: Combine) -> Score:
+  """LightGCN on a graph of a user alone, where propagation brings nothing to user or item.
+
+  Args:
+    network: that scores the final vectors; inner products without.
+    layers: L.
+    combine: the layers' sum or mean.
+  """
+
+  def score(user: np.ndarray, row: np.ndarray) -> float:
+    options = {"layers": layers, "combine": combine}
+    return float(models_lightgcn.score_candidates(user, row[None], network, [], **options)[0])
+
+  return score
+
+
+def fedgnn(kernel: np.ndarray) -> Score:
+  """FedGNN: (W v) . ELU(W u + 0), since there is neither item nor neighbour to attend to.
+
+  Args:
+    kernel: W transposed, [d, d].
+  """
+  width = len(kernel)
+
+  def projected(vector: np.ndarray) -> list[float]:
+    return [sum(vector[i] * kernel[i, j] for i in range(width)) for j in range(width)]
+
+  def score(user: np.ndarray, row: np.ndarray) -> float:
+    final = [one if one > 0 else math.exp(one) - 1.0 for one in projected(user)]
+    return sum(ours * theirs for ours, theirs in zip(final, projected(row), strict=True))
+
+  return score
+
+
+def sasrec(user: np.ndarray, row: np.ndarray) -> float:
+  """SASRec: the user's vector stands for the Transformer's output, which has no history to read."""
+  return sum(ours * theirs for ours, theirs in zip(user, row, strict=True))
+
+
+def ranking_loss(
+  score: Score,
+  user: np.ndarray,
+  table: np.ndarray,
+  items: Sequence[int],
+  negatives: Sequence[Sequence[int]],
+) -> float:
+  """Eq. 4 for one user on its public items, each with its own negatives."""
+  total = 0.0
+  for item, drawn in zip(items, negatives, strict=True):
+    for negative in drawn:
+      total += negative_log_sigmoid(score(user, table[item]) - score(user, table[negative]))
+  return total
+
+
+def ranking_slopes(
+  score: Score,
+  users: np.ndarray,
+  table: np.ndarray,
+  public: PublicItems,
+  negatives: Sequence[Sequence[Sequence[int]]],
+  batch: Sequence[int],
+) -> np.ndarray:
+  """Slopes of the summed `ranking_loss` of a batch of users by all users' own vectors [U, d]."""
+  users = users.copy()
+  return slopes(
+    lambda: sum(
+      ranking_loss(score, users[user], table, public[user], negatives[user]) for user in batch
+    ),
+    [users],
+  )[0]
+
+
+def approximate(
+  score: Score,
+  users: np.ndarray,
+  adam: Adam,
+  table: np.ndarray,
+  public: PublicItems,
+  batches: Sequence[Sequence[int]],
+  negatives: Sequence[Sequence[Sequence[int]]],
+  rate: float,
+) -> np.ndarray:
+  """One pass of Adam over the users [U, d]; arguments as those of `fedrecattack.approximate`."""
+  for batch in batches:
+    gradient = ranking_slopes(score, users, table, public, negatives, batch)
+    users = users - rate * adam.direction(gradient)
+  return users
+
+
+def margin_slopes(
+  score: Score,
+  users: np.ndarray,
+  table: np.ndarray,
+  public: PublicItems,
+  targets: Sequence[int],
+  length: int,
+  reading: str,
+) -> np.ndarray:
+  """Slopes of Eq. 16 by the item table [M, d]; the reference items are fixed.
+
+  Args:
+    score: of the model.
+    users: own vectors [U, d].
+    table: [M, d].
+    public: items of each user; users without any take no part.
+    targets: in the order in which they are promoted.
+    length: K.
+    reading: see `fedrecattack.references`.
+  """
+  table = table.copy()
+  compared = []
+  for user, items in zip(users, public, strict=True):
+    if len(items) > 0:
+      scores = np.array([score(user, row) for row in table])
+      found = references(scores, items, targets, length, reading)
+      compared += [(user, target, reference) for target, reference in found.items()]
+  return slopes(
+    lambda: sum(
+      bent(score(user, table[reference]) - score(user, table[target]))
+      for user, target, reference in compared
+    ),
+    [table],
+  )[0]
