@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -18,6 +19,7 @@ from experiments.recipes import RECIPES
 from experiments.report import compare_with_unattacked, recipe_table, summarise
 from experiments.round_tables import detection_table, stealth_table
 from experiments.tables import Table, print_table, write_markdown
+from experiments.uploaded_images import draw_images
 
 
 def conclude(options: Options, cells: Sequence[Cell], failures: Mapping[str, str], console: Console) -> int:
@@ -39,12 +41,11 @@ def conclude(options: Options, cells: Sequence[Cell], failures: Mapping[str, str
     write_markdown(tables, options.out_dir / "table.md")
     for table in tables:
       print_table(table, console)
-    picture = options.out_dir / "utility_exposure.png"
-    try:
-      plot_utility_exposure(finished, options.out_dir, picture)
-      console.print(f"Picture: {picture}", markup=False, highlight=False, soft_wrap=True)
-    except PlotError as error:
-      print(f"sweep: {error}", file=sys.stderr)
+    for draw in (_draw_curves, _draw_images):
+      try:
+        draw(finished, options.out_dir, console)
+      except PlotError as error:
+        print(f"sweep: {error}", file=sys.stderr)
     _warn_of_versions(options, finished)
   console.print(
     f"Results: {options.out_dir / 'results.csv'} ({results.height} cells)",
@@ -53,6 +54,20 @@ def conclude(options: Options, cells: Sequence[Cell], failures: Mapping[str, str
     soft_wrap=True,
   )
   return _name_failed(options, cells, finished, failures)
+
+
+def _draw_curves(finished: Sequence[Cell], out_dir: pathlib.Path, console: Console) -> None:
+  file = out_dir / "utility_exposure.png"
+  plot_utility_exposure(finished, out_dir, file)
+  console.print(f"Picture: {file}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _draw_images(finished: Sequence[Cell], out_dir: pathlib.Path, console: Console) -> None:
+  file = out_dir / "uploaded_images.png"
+  left_out = draw_images(finished, out_dir, file)
+  if left_out is not None:
+    note = f", without {left_out} further configurations" if left_out else ""
+    console.print(f"Images: {file}{note}", markup=False, highlight=False, soft_wrap=True)
 
 
 def tables_of(options: Options, finished: Sequence[Cell], results: pl.DataFrame) -> list[Table]:

@@ -6,6 +6,7 @@ import json
 import pathlib
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -81,14 +82,26 @@ def round_frames(result: Result) -> dict[str, pl.DataFrame]:
   return frames
 
 
-def write_cell(out_dir: pathlib.Path, cell: Cell, result: Result, version: str) -> None:
-  """Writes the folder of a finished cell, as a whole."""
+def write_cell(
+  out_dir: pathlib.Path, cell: Cell, result: Result, version: str, arrays: Mapping[str, Mapping[str, Any]]
+) -> None:
+  """Writes the folder of a finished cell, as a whole.
+
+  Args:
+    out_dir: folder of the sweep.
+    cell: that was run.
+    result: of it.
+    version: of the package.
+    arrays: NumPy archives to put beside, by file name.
+  """
   metrics, per_user = cell_frames(cell, result, version)
   with new_folder(cell_dir(out_dir, cell)) as folder:
     metrics.write_parquet(folder / "metrics.parquet")
     per_user.write_parquet(folder / "per_user.parquet")
     for name, frame in round_frames(result).items():
       frame.write_parquet(folder / f"{name}.parquet")
+    for name, archive in arrays.items():
+      np.savez_compressed(folder / name, **archive)
     content = {"config_hash": cell.hash, "version": version, "config": cell.flat}
     (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n")
 

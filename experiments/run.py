@@ -17,6 +17,7 @@ from experiments.frames import write_cell
 from experiments.grid import Cell
 from experiments.paths import failure_file, new_file
 from experiments.progress import SweepProgress
+from experiments.uploaded_images import FILE, uploaded_images
 from experiments.visuals import VisualsKey, visuals_key
 from fedrecjax.config import DataConfig
 from fedrecjax.datasets import Dataset, load
@@ -121,12 +122,13 @@ def run_cells(
     config = cell.config
     progress.start(name(cell), config.train.epochs)
     started = time.perf_counter()
+    seen = visuals.get(visuals_key(cell))
     try:
       result = simulate_config(
-        config, datasets[config.dataset, config.data], progress.advance, debug=debug,
-        visuals=visuals.get(visuals_key(cell)),
+        config, datasets[config.dataset, config.data], progress.advance, debug=debug, visuals=seen,
       )
-      write_cell(out_dir, cell, result, version)
+      images = uploaded_images(result, seen)
+      write_cell(out_dir, cell, result, version, {} if images is None else {FILE: images._asdict()})
     except Exception as error:
       failures[cell.hash] = reason_of(error)
       _write_failure(out_dir, cell, name(cell), error)

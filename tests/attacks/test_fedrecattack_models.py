@@ -12,7 +12,7 @@ from fedrecjax.datasets import ItemLists
 from fedrecjax.models import fedgnn, lightgcn, mf, sasrec
 from fedrecjax.user_vectors import lone_vector
 from tests.attacks.fedrecattack import KNOWN, LISTS, PUBLIC, as_public, random_public
-from tests.attacks.test_residual import D, M, table_of
+from tests.attacks.test_residual import D, table_of
 from tests.models.clients import network_of
 from tests.oracles import fedrecattack, lone_users
 from tests.oracles.adam import Adam
@@ -27,8 +27,8 @@ def of_lightgcn(layers, combine):
 
 # A model, and its oracle for given shared parameters.
 CASES = {
-  "lightgcn": (lightgcn(dim=D, hidden=(6, 5)), of_lightgcn(1, "sum")),
-  "lightgcn_mean": (lightgcn(dim=D, hidden=(6,), layers=2, combine="mean"), of_lightgcn(2, "mean")),
+  "lightgcn": (lightgcn(dim=D, hidden=(9, 7)), of_lightgcn(1, "sum")),
+  "lightgcn_mean": (lightgcn(dim=D, hidden=(9, 7), layers=2, combine="mean"), of_lightgcn(2, "mean")),
   "lightgcn_dot": (lightgcn(dim=D, head="dot", layers=1, combine="mean"), of_lightgcn(1, "mean")),
   "fedgnn": (
     fedgnn(dim=D, num_neighbors=2, neighbors_from=0),
@@ -46,7 +46,8 @@ pulled = jax.jit(
 def case_of(name, seed):
   """A model with its parameters, the oracle with the same, and their item table."""
   model, oracle_of = CASES[name]
-  public = random_public(model, np.random.default_rng(seed))
+  # Not so large that every difference of scores is where the sigmoid and the bent margin are flat.
+  public = jax.tree.map(lambda leaf: 0.6 * leaf, random_public(model, np.random.default_rng(seed)))
   return model, public, oracle_of(public.shared), np.asarray(public.items, float)
 
 
@@ -136,7 +137,8 @@ def test_passes_of_adam(name):
     assert [len(batch) for batch in batches] == [2, 2, 1]
     assert not any(set(np.ravel(drawn)) & set(items) for drawn, items in zip(negatives, KNOWN, strict=True))
     users = lone_users.approximate(score, users, adam, table, KNOWN, batches, negatives, RATE)
-    assert (np.abs(users - before).max(axis=1) > 0.5 * RATE).all()
+    # Adam would make whole steps of the rounding errors of a slope that is 0.
+    assert np.abs(adam.first).min() > 1e-4
     assert_near(np.asarray(state.users) - before, users - before)
     # A first step is the same for any multiple of a slope; the moments are not.
     assert_near(state.first, adam.first)

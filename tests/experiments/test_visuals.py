@@ -6,9 +6,13 @@ import jax
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
+from experiments import uploaded_images as uploaded
 from experiments import visuals as module
 from experiments.grid import expand
+from experiments.paths import cell_dir
+from experiments.plots import PlotError
 from experiments.sweep import main
 from experiments.visuals import load_visuals, prepare_visuals, visuals_key
 from fedrecjax.config import ConfigError, ImagesConfig
@@ -45,6 +49,11 @@ def small(data_file):
   return load(str(data_file), repeats="drop")
 
 
+def image_size(file):
+  with Image.open(file) as image:
+    return image.size
+
+
 def test_a_sweep_with_images(command, archive, capsys):
   arguments = command.arguments(
     "--model=vncf", "--vncf.dim=4", "--vncf.hidden=4", "--attack=none,psmu_v", "--psmu_v.num_items=5",
@@ -63,12 +72,18 @@ def test_a_sweep_with_images(command, archive, capsys):
       uploads = pl.read_parquet(file)
       assert uploads["epoch"].to_list() == [0, 1] and uploads["largest_change"].max() <= 4
       assert (uploads["similarity"] < 1).all() == (row["defense"] == "gdmpd")
+      with np.load(file.with_name("images.npz")) as arrays:
+        assert arrays["item"].tolist() == [int(row["targets"])]
+        change = np.abs(arrays["uploaded"].astype(int) - arrays["original"]).max()
+        assert 0 < change <= 4 and change == uploads["largest_change"][-1]
+        assert (arrays["kept"] == arrays["uploaded"]).all() == (row["defense"] == "none")
     content = json.loads((file.parent / "config.json").read_text())
     assert content["config"]["images.source"] == str(archive)
   said = capsys.readouterr().err
   assert "training the extractor on 59 images, 2 steps" in said
   assert said.count("training the diffusion model on 59 images, 1 steps") == 1
   assert len(list((command.folder / "networks").iterdir())) == 2
+  assert image_size(command.folder / "uploaded_images.png")[1] > 2 * 96
 
 
 @pytest.mark.parametrize(
@@ -184,3 +199,33 @@ def test_a_damaged_kept_network_is_named(archive, small, tmp_path):
 def test_networks_that_cannot_be_had(archive, small, fields, error, message):
   with pytest.raises(error, match=message):
     prepare_visuals(config(archive, **fields), small, data_dir=None, need_denoiser=True)
+
+
+def test_a_picture_of_many_configurations_says_how_many_are_missing(tmp_path, archive, data_file):
+  of_file = {"dataset": str(data_file), "data.repeats": "drop", "model": "vncf", "images.source": str(archive), **SMALL}
+  seeds = ",".join(str(bound) for bound in range(1, uploaded.MOST_ROWS + 4))
+  cells = expand([{**of_file, "attack": "psmu_v", "psmu_v.bound": seeds, "seed": "0-1"}], {})
+  pixels = np.zeros((2, 8, 8, 3), np.uint8)
+  for cell in cells:
+    folder = cell_dir(tmp_path, cell)
+    folder.mkdir(parents=True)
+    np.savez(folder / uploaded.FILE, item=np.array([4, 9]), original=pixels, uploaded=pixels + 3, kept=pixels + 1)
+  assert uploaded.draw_images(cells, tmp_path, tmp_path / "all.png") == 3
+  two, one = ([cell for cell in cells if cell.flat["psmu_v.bound"] <= bound] for bound in (2, 1))
+  assert uploaded.draw_images(two, tmp_path, tmp_path / "two.png") == 0
+  assert image_size(tmp_path / "all.png")[1] > 6 * image_size(tmp_path / "two.png")[1]
+  (cell_dir(tmp_path, one[0]) / uploaded.FILE).unlink()
+  assert uploaded.draw_images(one, tmp_path, tmp_path / "none.png") is None
+  assert not (tmp_path / "none.png").exists()
+
+
+def test_images_of_different_sizes_are_not_drawn(tmp_path, archive, data_file):
+  of_file = {"dataset": str(data_file), "data.repeats": "drop", "model": "vncf", "images.source": str(archive)}
+  cells = expand([{**of_file, "attack": "psmu_v", "images.size": "8,16"}], {})
+  for size, cell in zip((8, 16), cells, strict=True):
+    folder = cell_dir(tmp_path, cell)
+    folder.mkdir(parents=True)
+    pixels = np.zeros((1, size, size, 3), np.uint8)
+    np.savez(folder / uploaded.FILE, item=np.array([4]), original=pixels, uploaded=pixels, kept=pixels)
+  with pytest.raises(PlotError, match="different sizes"):
+    uploaded.draw_images(cells, tmp_path, tmp_path / "both.png")
