@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from experiments.recipes.recipe import Figure, Recipe
 
 _PAPER = "Rong et al., FedRecAttack: Model Poisoning Attack to Federated Recommendation, 2022"
-# The paper's settings where it states them, else those of its published code: the L2 term, and the server's bound on
-# every row (docs/fidelity_attacks.md).
+# The paper's settings where it states them, else those of its published code: the L2 term, which fake users of shilling
+# attacks leave out, and the server's bound on every row (docs/fidelity_attacks.md).
 _SETTINGS = {
   "model": "mf",
   "mf.dim": "32",
@@ -20,6 +20,7 @@ _SETTINGS = {
   "train.negatives": "once",
   "train.l2": "0.1",
   "train.l2_rows": "uploaded",
+  "train.l2_clients": "benign",
   "defense": "norm_bound",
   "norm_bound.max_norm": "1.0",
   "norm_bound.scope": "row",

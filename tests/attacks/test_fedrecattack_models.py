@@ -131,10 +131,12 @@ def test_passes_of_adam(name):
   for number in range(2):
     # Clients receive other parameters in each round; the optimiser goes on.
     model, public, score, table = case_of(name, 10 + number)
-    key, before = jax.random.key(number), users
+    key, before = jax.random.key(6 + number), users
     state = one_pass(state, lists, model, public, key)
     batches, negatives = draws(lists, key)
     assert [len(batch) for batch in batches] == [2, 2, 1]
+    # The empty place, which stands for the user after the last, is once beside the last user.
+    assert number > 0 or batches[-1] == [len(KNOWN) - 1]
     assert not any(set(np.ravel(drawn)) & set(items) for drawn, items in zip(negatives, KNOWN, strict=True))
     users = lone_users.approximate(score, users, adam, table, KNOWN, batches, negatives, RATE)
     # Adam would make whole steps of the rounding errors of a slope that is 0.
@@ -150,8 +152,9 @@ def test_passes_of_adam(name):
 @pytest.mark.parametrize("targets", [[3], [14, 0, 5]], ids=str)
 @pytest.mark.parametrize("name", CASES)
 def test_the_gradient_of_the_attack(name, targets, reading):
-  model, public, score, table = case_of(name, 3)
-  users = np.random.default_rng(4).normal(size=(len(KNOWN), D))
+  # In each case there are targets above what they are compared with, and targets below.
+  model, public, score, table = case_of(name, 23)
+  users = np.random.default_rng(24).normal(size=(len(KNOWN), D))
   found = gradient_of(model, public, users, public_lists(LISTS, BATCH), targets, reading)
   expected = lone_users.margin_slopes(score, users, table, KNOWN, targets, LENGTH, reading)
   assert (np.abs(expected[targets]).max(axis=1) > 0.01).all()
