@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -43,7 +42,7 @@ def conclude(options: Options, cells: Sequence[Cell], failures: Mapping[str, str
       print_table(table, console)
     for draw in (_draw_curves, _draw_images):
       try:
-        draw(finished, options.out_dir, console)
+        draw(options, finished, console)
       except PlotError as error:
         print(f"sweep: {error}", file=sys.stderr)
     _warn_of_versions(options, finished)
@@ -56,15 +55,16 @@ def conclude(options: Options, cells: Sequence[Cell], failures: Mapping[str, str
   return _name_failed(options, cells, finished, failures)
 
 
-def _draw_curves(finished: Sequence[Cell], out_dir: pathlib.Path, console: Console) -> None:
-  file = out_dir / "utility_exposure.png"
-  plot_utility_exposure(finished, out_dir, file)
+def _draw_curves(options: Options, finished: Sequence[Cell], console: Console) -> None:
+  file = options.out_dir / "utility_exposure.png"
+  of_recipe = {"wanted": RECIPES[options.recipes[0]].metrics} if options.recipes else {}
+  plot_utility_exposure(finished, options.out_dir, file, **of_recipe)
   console.print(f"Picture: {file}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _draw_images(finished: Sequence[Cell], out_dir: pathlib.Path, console: Console) -> None:
-  file = out_dir / "uploaded_images.png"
-  left_out = draw_images(finished, out_dir, file)
+def _draw_images(options: Options, finished: Sequence[Cell], console: Console) -> None:
+  file = options.out_dir / "uploaded_images.png"
+  left_out = draw_images(finished, options.out_dir, file)
   if left_out is not None:
     note = f", without {left_out} further configurations" if left_out else ""
     console.print(f"Images: {file}{note}", markup=False, highlight=False, soft_wrap=True)

@@ -25,14 +25,17 @@ if TYPE_CHECKING:
 _COLOURS = ("#000000", "#E69F00", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
 _STYLES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 _PANELS_PER_ROW = 4
-_KINDS = {"er": "exposure of the targets", "hr": "utility for benign users"}
+_MEANINGS = ("exposure of the targets", "utility for benign users")
+_METRICS = ("er@10", "hr@10")
 
 
 class PlotError(RuntimeError):
   """No picture can be drawn; the message is one line that says why."""
 
 
-def plot_utility_exposure(cells: Sequence[Cell], out_dir: pathlib.Path, file: pathlib.Path) -> None:
+def plot_utility_exposure(
+  cells: Sequence[Cell], out_dir: pathlib.Path, file: pathlib.Path, wanted: Sequence[str] = _METRICS
+) -> None:
   """Draws exposure and utility over epochs, one panel per defence, one line per attack.
 
   Lines are means over seeds, bands their 95 % intervals. Further fields that vary make further panels, those of an
@@ -42,6 +45,7 @@ def plot_utility_exposure(cells: Sequence[Cell], out_dir: pathlib.Path, file: pa
     cells: finished cells.
     out_dir: folder of their results.
     file: the PNG to write.
+    wanted: metrics of which the first of exposure and the first of utility are drawn.
 
   Raises:
     PlotError: if matplotlib is missing.
@@ -59,12 +63,13 @@ def plot_utility_exposure(cells: Sequence[Cell], out_dir: pathlib.Path, file: pa
   figure = Figure(figsize=(2.2 + 2.7 * columns, 0.9 + 4.4 * blocks), dpi=150, layout="constrained")
   FigureCanvasAgg(figure)
   axes = figure.subplots(2 * blocks, columns, sharex=True, sharey=True, squeeze=False)
+  drawn = drawn_metrics(wanted, read_metrics(out_dir, cells[0]).columns)
   for group in group_by_seed(cells):
     place = titles.index(_label(group.flat, panels))
     number = names.index(_label(group.flat, lines))
-    for row, kind in enumerate(_KINDS):
+    for row, metric in enumerate(drawn):
       axis = axes[2 * (place // columns) + row, place % columns]
-      _draw_line(axis, [read_metrics(out_dir, cell) for cell in group.cells], kind, number, names[number])
+      _draw_line(axis, [read_metrics(out_dir, cell) for cell in group.cells], metric, number, names[number])
   for place in range(blocks * columns):
     for row in range(2):
       axis = axes[2 * (place // columns) + row, place % columns]
@@ -72,10 +77,9 @@ def plot_utility_exposure(cells: Sequence[Cell], out_dir: pathlib.Path, file: pa
         _finish_panel(axis, f"defense: {titles[place]}" if row == 0 else "", last=row == 1)
       else:
         axis.set_visible(False)
-  metrics = read_metrics(out_dir, cells[0]).columns
   for block in range(blocks):
-    for row, (kind, meaning) in enumerate(_KINDS.items()):
-      axes[2 * block + row, 0].set_ylabel(f"{_metric_of(kind, metrics)}\n{meaning}")
+    for row, (metric, meaning) in enumerate(zip(drawn, _MEANINGS, strict=True)):
+      axes[2 * block + row, 0].set_ylabel(f"{metric}\n{meaning}")
   _draw_legend(figure, names)
   with new_file(file) as temporary:
     figure.savefig(temporary, format="png")
@@ -98,12 +102,20 @@ def _label(flat: dict[str, Any], fields: Sequence[str]) -> str:
   return ", ".join([shown(flat[fields[0]]), *named])
 
 
-def _metric_of(kind: str, columns: Sequence[str]) -> str:
-  return next(name for name in shown_metrics(("hr@10", "er@10"), columns) if name.startswith(f"{kind}@"))
+def drawn_metrics(wanted: Sequence[str], columns: Sequence[str]) -> tuple[str, str]:
+  """Exposure and utility: the first wanted of each that was measured, or those with the longest lists.
+
+  >>> drawn_metrics(("hr@10", "er@5", "ndcg@20"), ["hr@5", "hr@20", "ndcg@20", "er@5", "er@20"])
+  ('er@5', 'ndcg@20')
+  """
+  # Kinds that were not measured at a wanted length come last.
+  found = shown_metrics(wanted, columns)
+  exposure = next(name for name in found if name.startswith("er@"))
+  return exposure, next(name for name in found if name.startswith(("hr@", "ndcg@")))
 
 
-def _draw_line(axis: Axes, runs: Sequence[pl.DataFrame], kind: str, number: int, label: str) -> None:
-  epochs, mean, half = over_seeds(runs, _metric_of(kind, runs[0].columns))
+def _draw_line(axis: Axes, runs: Sequence[pl.DataFrame], metric: str, number: int, label: str) -> None:
+  epochs, mean, half = over_seeds(runs, metric)
   colour = _COLOURS[number % len(_COLOURS)]
   style = _STYLES[number // len(_COLOURS) % len(_STYLES)]
   axis.plot(epochs, mean, color=colour, linestyle=style, linewidth=1.8, label=label, clip_on=False, zorder=3)
