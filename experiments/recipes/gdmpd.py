@@ -75,7 +75,7 @@ VISUAL_SHARES_ML100K = Recipe(
   title="shares of malicious clients that PSMU needs without and with images, ML-100K with posters",
   reference=f"{_GDMPD}, Figure 4, on another set of data",
   settings=(
-    *({**_PSMU, **model} for model in BLIND_MODELS),
+    *({**_PSMU, "attacker.malicious_ratio": f"{_SHARES},0.03,0.1", **model} for model in BLIND_MODELS),
     *({**_PSMU, **_POSTERS, "model": model} for model in ("vncf", "lightvgcn")),
   ),
   metrics=_METRICS,
