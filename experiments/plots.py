@@ -63,13 +63,13 @@ def plot_utility_exposure(
   figure = Figure(figsize=(2.2 + 2.7 * columns, 0.9 + 4.4 * blocks), dpi=150, layout="constrained")
   FigureCanvasAgg(figure)
   axes = figure.subplots(2 * blocks, columns, sharex=True, sharey=True, squeeze=False)
-  drawn = drawn_metrics(wanted, read_metrics(out_dir, cells[0]).columns)
   for group in group_by_seed(cells):
     place = titles.index(_label(group.flat, panels))
     number = names.index(_label(group.flat, lines))
-    for row, metric in enumerate(drawn):
-      axis = axes[2 * (place // columns) + row, place % columns]
-      _draw_line(axis, [read_metrics(out_dir, cell) for cell in group.cells], metric, number, names[number])
+    runs = [read_metrics(out_dir, cell) for cell in group.cells]
+    # Cells may differ in the lengths of their lists.
+    for row, metric in enumerate(drawn_metrics(wanted, runs[0].columns)):
+      _draw_line(axes[2 * (place // columns) + row, place % columns], runs, metric, number, names[number])
   for place in range(blocks * columns):
     for row in range(2):
       axis = axes[2 * (place // columns) + row, place % columns]
@@ -77,8 +77,9 @@ def plot_utility_exposure(
         _finish_panel(axis, f"defense: {titles[place]}" if row == 0 else "", last=row == 1)
       else:
         axis.set_visible(False)
+  labels = drawn_metrics(wanted, read_metrics(out_dir, cells[0]).columns)
   for block in range(blocks):
-    for row, (metric, meaning) in enumerate(zip(drawn, _MEANINGS, strict=True)):
+    for row, (metric, meaning) in enumerate(zip(labels, _MEANINGS, strict=True)):
       axes[2 * block + row, 0].set_ylabel(f"{metric}\n{meaning}")
   _draw_legend(figure, names)
   with new_file(file) as temporary:
