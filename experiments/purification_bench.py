@@ -126,7 +126,7 @@ def _work(argv: Sequence[str]) -> None:
   table = Table(title=f"purification, batches of {IMAGES}, medians of {value('repeats')}")
   for title in ("pixels", "purifier", "images per s", "least", "most", "compile s", "peak MB"):
     table.add_column(title, justify="left" if title == "purifier" else "right")
-  given = [one for one in argv[1:] if not one.startswith("--sizes")]
+  given = [f"--{name}={value(name)}" for name in ("start", "respacing", "width", "levels", "published", "repeats")]
   for size in sizes:
     for name in PURIFIERS:
       command = [sys.executable, "-m", "experiments.purification_bench", *given, f"--sizes={size}",

@@ -5,7 +5,7 @@ paper leaves something open, arguments say which way is taken.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,14 +13,29 @@ from tests.oracles.adam import Adam
 from tests.oracles.logistic import negative_log_sigmoid, sigmoid
 
 PublicItems = Sequence[Sequence[int]]
+Score = Callable[[np.ndarray, np.ndarray], float]
+"""Of an item's row [d] for a user's own vector [d]."""
+UserGradient = Callable[
+  [np.ndarray, np.ndarray, Sequence[int], Sequence[Sequence[int]]], np.ndarray
+]
+"""See `user_gradient`."""
+
+
+def product(user: np.ndarray, row: np.ndarray) -> float:
+  """The score of matrix factorisation."""
+  return float(user @ row)
 
 
 def user_loss(
-  user: np.ndarray, table: np.ndarray, items: Sequence[int], negatives: Sequence[Sequence[int]]
+  user: np.ndarray,
+  table: np.ndarray,
+  items: Sequence[int],
+  negatives: Sequence[Sequence[int]],
+  score: Score = product,
 ) -> float:
   """Eq. 4 for one user on its public items, each with its own negatives."""
   return sum(
-    negative_log_sigmoid(float(user @ table[item] - user @ table[negative]))
+    negative_log_sigmoid(score(user, table[item]) - score(user, table[negative]))
     for item, drawn in zip(items, negatives, strict=True)
     for negative in drawn
   )
@@ -46,6 +61,7 @@ def approximate(
   batches: Sequence[Sequence[int]],
   negatives: Sequence[Sequence[Sequence[int]]],
   rate: float,
+  gradient_of: UserGradient = user_gradient,
 ) -> np.ndarray:
   """One pass of Adam over the users towards Eq. 19, the table held fixed.
 
@@ -57,6 +73,7 @@ def approximate(
     batches: users of each step.
     negatives: of each user's items.
     rate: step size.
+    gradient_of: one user's, of its loss.
 
   Returns:
     [U, d]. Every step moves all users, those of other batches by their first moments alone.
@@ -65,7 +82,7 @@ def approximate(
   for batch in batches:
     gradient = np.zeros_like(users)
     for user in batch:
-      gradient[user] = user_gradient(users[user], table, public[user], negatives[user])
+      gradient[user] = gradient_of(users[user], table, public[user], negatives[user])
     users = users - rate * adam.direction(gradient)
   return users
 

@@ -6,20 +6,22 @@ derived by hand.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from tests.oracles import models_lightgcn
-from tests.oracles.adam import Adam
-from tests.oracles.fedrecattack import PublicItems, bent, references
-from tests.oracles.logistic import negative_log_sigmoid
+from tests.oracles.fedrecattack import (
+  PublicItems,
+  Score,
+  UserGradient,
+  bent,
+  references,
+  user_loss,
+)
 from tests.oracles.models_lightgcn import Combine
 from tests.oracles.models_ncf import Network
 from tests.oracles.visual_models import slopes
-
-Score = Callable[[np.ndarray, np.ndarray], float]
-"""Of an item's row [d] for a user's own vector [d]."""
 
 
 def lightgcn(network: Network | None, *, layers: int, combine: Combine) -> Score:
@@ -61,54 +63,16 @@ def sasrec(user: np.ndarray, row: np.ndarray) -> float:
   return sum(ours * theirs for ours, theirs in zip(user, row, strict=True))
 
 
-def ranking_loss(
-  score: Score,
-  user: np.ndarray,
-  table: np.ndarray,
-  items: Sequence[int],
-  negatives: Sequence[Sequence[int]],
-) -> float:
-  """Eq. 4 for one user on its public items, each with its own negatives."""
-  total = 0.0
-  for item, drawn in zip(items, negatives, strict=True):
-    for negative in drawn:
-      total += negative_log_sigmoid(score(user, table[item]) - score(user, table[negative]))
-  return total
+def user_slopes(score: Score) -> UserGradient:
+  """What `fedrecattack.user_gradient` is for such a score: slopes of `user_loss` by the user's vector [d]."""
 
+  def of_user(
+    user: np.ndarray, table: np.ndarray, items: Sequence[int], negatives: Sequence[Sequence[int]]
+  ) -> np.ndarray:
+    user = user.copy()
+    return slopes(lambda: user_loss(user, table, items, negatives, score), [user])[0]
 
-def ranking_slopes(
-  score: Score,
-  users: np.ndarray,
-  table: np.ndarray,
-  public: PublicItems,
-  negatives: Sequence[Sequence[Sequence[int]]],
-  batch: Sequence[int],
-) -> np.ndarray:
-  """Slopes of the summed `ranking_loss` of a batch of users by all users' own vectors [U, d]."""
-  users = users.copy()
-  return slopes(
-    lambda: sum(
-      ranking_loss(score, users[user], table, public[user], negatives[user]) for user in batch
-    ),
-    [users],
-  )[0]
-
-
-def approximate(
-  score: Score,
-  users: np.ndarray,
-  adam: Adam,
-  table: np.ndarray,
-  public: PublicItems,
-  batches: Sequence[Sequence[int]],
-  negatives: Sequence[Sequence[Sequence[int]]],
-  rate: float,
-) -> np.ndarray:
-  """One pass of Adam over the users [U, d]; arguments as those of `fedrecattack.approximate`."""
-  for batch in batches:
-    gradient = ranking_slopes(score, users, table, public, negatives, batch)
-    users = users - rate * adam.direction(gradient)
-  return users
+  return of_user
 
 
 def margin_slopes(
