@@ -6,10 +6,10 @@ import ctypes
 import pathlib
 import sys
 
-# Parameters of glibc's mallopt.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+# Parameters of glibc's mallopt. Blocks that are mapped one by one go back to the system whatever the threshold, and
+# glibc maps all above 32 MB so unless it is told to map none.
+_TRIM_THRESHOLD, _MOST_MAPPED = -1, -4
 _NEVER = 2**31 - 1
-_LARGEST_THRESHOLD = 32 * 2**20  # glibc takes no larger one
 
 
 def keep_freed_memory() -> bool:
@@ -26,7 +26,7 @@ def keep_freed_memory() -> bool:
     return False
   try:
     library = ctypes.CDLL(None)
-    return bool(library.mallopt(_TRIM_THRESHOLD, _NEVER) and library.mallopt(_MMAP_THRESHOLD, _LARGEST_THRESHOLD))
+    return bool(library.mallopt(_TRIM_THRESHOLD, _NEVER) and library.mallopt(_MOST_MAPPED, 0))
   except (OSError, AttributeError):
     return False
 

@@ -10,6 +10,7 @@ from jax import lax
 
 from fedrecjax.sampling import distinct_from_bits, uniform_below
 from fedrecjax.types import Array
+from fedrecjax.unrolled_random import bits
 
 
 def draw_contrast(key: Array, offset: Array, length: Array, free: Array, *, count: int) -> tuple[Array, Array]:
@@ -26,10 +27,10 @@ def draw_contrast(key: Array, offset: Array, length: Array, free: Array, *, coun
     The place of the other item, meaningless in a list of one, and different ranks among the items outside the list,
     int32 `[count]`; ranks of `free` or more stand for no item.
   """
-  bits = jax.random.bits(jax.random.fold_in(key, offset), (1 + count,))
-  step = 1 + uniform_below(bits[0], jnp.maximum(length - 1, 1))
+  drawn = bits(jax.random.fold_in(key, offset), (1 + count,))
+  step = 1 + uniform_below(drawn[0], jnp.maximum(length - 1, 1))
   # Too small a bound stands for the items there are and as many that there are not.
-  return (offset + step) % jnp.maximum(length, 1), distinct_from_bits(bits[1:], jnp.maximum(free, count))
+  return (offset + step) % jnp.maximum(length, 1), distinct_from_bits(drawn[1:], jnp.maximum(free, count))
 
 
 class InfoNCE(NamedTuple):

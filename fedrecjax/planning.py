@@ -46,6 +46,7 @@ from fedrecjax.sampling import complement_of, draw_negatives
 from fedrecjax.seeing import check_images, check_targets, seeing
 from fedrecjax.server import init_optimizer
 from fedrecjax.types import Attack, AttackContext, Defense, DefenseContext, Model, ServerState, SimulationState
+from fedrecjax.unrolled_random import GENERATOR
 from fedrecjax.vision.visuals import Visuals
 
 GRANTS = frozenset(
@@ -182,7 +183,7 @@ def plan(
     attack = each_alone(attack)
   if attack.poison is None and attack.profiles is None and attack.samples is None:
     attacker = attacker.without_clients()
-  keys = split_key(jax.random.key(seed))
+  keys = split_key(jax.random.key(seed, impl=GENERATOR))
   population = make_population(dataset, attacker, seed, has_image)
   if attack.images is not None:
     check_targets(population.targets, has_image)

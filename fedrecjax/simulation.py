@@ -302,17 +302,19 @@ def train_round(
   if parts.client_transform is not None:
     merged = merge_rows(uploads, structure.num_items)
     uploads, defense_state = parts.client_transform(defense_state, merged, view)
-  attack_state, foreign = state.attack, jnp.int32(0)
+  attack_state, foreign, sent = state.attack, jnp.int32(0), [uploads]
   if parts.poison is not None:
     poisoned, attack_state = attack(structure, run, state, inputs, own, uploads)
     foreign = foreign_rows(poisoned, hostile, structure.num_items)
     if not structure.own_shared:
       poisoned = add_shared(poisoned)
+    # Looked at in parts: rows that only the rule reads need not be written down one behind another.
+    sent.append(poisoned)
     uploads = concatenate(uploads, poisoned)
   stealth = None
   if structure.num_clients > structure.num_benign:
     sending = ~hostile & (view.samples.trained > 0)
-    stealth = measure_stealth(uploads, hostile, sending, foreign, structure.num_items)
+    stealth = measure_stealth(sent, hostile, sending, foreign, structure.num_items)
   update, defense_state, judged = defend(
     structure, parts, defense_state,
     DefenseView(

@@ -18,7 +18,9 @@ from fedrecjax.attacks.idle import when_active
 from fedrecjax.attacks.kmeans import random_kmeans
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.hyperparameters import check, traced
+from fedrecjax.sampling import distinct_numbers
 from fedrecjax.types import Array, Attack, AttackContext, AttackView, ClientUpdates
+from fedrecjax.unrolled_random import uniform
 from fedrecjax.uploads import clip_factor, item_rows, row_norms
 
 Bound = Literal["rescale", "clip"]
@@ -150,7 +152,7 @@ def cluster_attack(
     """Rows of all places `[A, M, d]`, and the next state."""
     table = view.public.items
     for_centers, for_bounds, for_own = jax.random.split(key, 3)
-    first = jax.random.permutation(for_centers, table.shape[0])[: one.max_clusters]
+    first = distinct_numbers(for_centers, table.shape[0], one.max_clusters)
     found = random_kmeans(
       table, first, state.clusters.number, tolerance=one.tolerance, max_iterations=one.max_iterations
     )
@@ -161,7 +163,7 @@ def cluster_attack(
     assert view.pool is not None
     mean, spread = norm_statistics(view.pool, table.shape[0], state.sampled, one.statistics)
     keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(for_bounds, view.client)
-    share = jax.vmap(lambda key: jax.random.uniform(key, (table.shape[0],)))(keys)
+    share = jax.vmap(lambda key: uniform(key, (table.shape[0],)))(keys)
     bound = mean + one.max_deviations * share * spread
     if own_gradients is None:
       gradient = jnp.broadcast_to(gradient, (*bound.shape, gradient.shape[1]))

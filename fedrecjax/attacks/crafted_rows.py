@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from fedrecjax.attacks.row_statistics import Absent, RowStatistics, Spread, item_statistics, senders, shared_statistics
 from fedrecjax.hyperparameters import check
 from fedrecjax.types import Array, AttackView, ClientUpdates
+from fedrecjax.unrolled_random import GENERATOR, folded_words
 from fedrecjax.uploads import merge_rows, with_shared
 from fedrecjax.used_places import map_used
 
@@ -184,10 +185,11 @@ def drawn_uploads(
     # The statistics of items that all send are looked up once.
     items, seen = sent.common, jax.tree.map(lambda leaf: leaf.at[sent.common].get(mode="clip"), known.items)
 
-    def rows_of(attacker: Array) -> Array:
-      return jax.vmap(lambda one, item: draw(one, jax.random.fold_in(keys[attacker], item)))(seen, items)
+    def rows_of(words: Array) -> Array:
+      return jax.vmap(lambda one, word: draw(one, jax.random.wrap_key_data(word, impl=GENERATOR)))(seen, words)
 
-    rows = map_used(rows_of, view.active, jnp.arange(keys.shape[0]), chunk=1).reshape(sent.own.shape)
+    words = jax.vmap(folded_words, in_axes=(0, None))(keys, items)
+    rows = map_used(rows_of, view.active, words, chunk=1).reshape(sent.own.shape)
   return attach(view, sent, rows, map_shared(each, known.shared))
 
 

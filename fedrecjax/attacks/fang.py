@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 
 from fedrecjax.attacks.crafted_rows import (
@@ -31,6 +30,7 @@ from fedrecjax.hyperparameters import check, traced
 from fedrecjax.item_groups import ItemResult, map_items
 from fedrecjax.shared_parameters import aggregate_shared
 from fedrecjax.types import Array, Attack, AttackView, ClientUpdates, State
+from fedrecjax.unrolled_random import uniform
 
 
 def deviation_interval(
@@ -127,7 +127,7 @@ def fang(
       near, far = deviation_interval(statistics, nearest=nearest, farthest=farthest)
     else:
       near, far = extreme_interval(statistics, factor)
-    return near + (far - near) * jax.random.uniform(key, near.shape)
+    return near + (far - near) * uniform(key, near.shape)
 
   def against_krum(view: AttackView, known: Known, sent: Sent) -> ClientUpdates:
     num_items, dim = view.public.items.shape

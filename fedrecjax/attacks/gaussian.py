@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import jax
-
 from fedrecjax.attacks.crafted_rows import (
   Items,
   Knowledge,
@@ -18,11 +16,12 @@ from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.row_statistics import Absent, RowStatistics, Spread
 from fedrecjax.hyperparameters import traced
 from fedrecjax.types import Array, Attack, AttackView, ClientUpdates, State
+from fedrecjax.unrolled_random import normal
 
 
-def gaussian_row(statistics: RowStatistics, normal: Array) -> Array:
+def gaussian_row(statistics: RowStatistics, drawn: Array) -> Array:
   """A row with the statistics of honest ones, from standard normal draws of its shape."""
-  return statistics.mean + statistics.deviation * normal
+  return statistics.mean + statistics.deviation * drawn
 
 
 @ATTACKS.register
@@ -58,7 +57,7 @@ def gaussian(
   """
 
   def draw(statistics: RowStatistics, key: Array) -> Array:
-    return gaussian_row(statistics, jax.random.normal(key, statistics.mean.shape))
+    return gaussian_row(statistics, normal(key, statistics.mean.shape))
 
   def poison(
     state: State, uploads: ClientUpdates, view: AttackView, key: Array

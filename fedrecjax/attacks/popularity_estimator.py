@@ -67,22 +67,24 @@ def init_estimator(key: jax.Array, dim: int, hidden: tuple[int, ...]) -> Estimat
   return Estimator(layers, optax.scale_by_adam().init(layers))
 
 
-def class_losses(layers: Layers, rows: jax.Array, classes: jax.Array) -> jax.Array:
+def class_losses(layers: Layers, columns: jax.Array, classes: jax.Array) -> jax.Array:
   """Cross-entropy of each item's estimated popularity level with a given one.
+
+  Items run along the second axis: along the first, every operation would go over rows of eight or three numbers.
 
   Args:
     layers: of the network; rectifiers between them.
-    rows: embeddings `[n, d]`.
+    columns: embeddings `[d, n]`.
     classes: int32 `[n]`.
 
   Returns:
     `[n]`.
   """
-  signal = rows
+  signal = columns
   for weights, bias in layers[:-1]:
-    signal = jax.nn.relu(signal @ weights + bias)
+    signal = jax.nn.relu(weights.T @ signal + bias[:, None])
   weights, bias = layers[-1]
-  return optax.softmax_cross_entropy_with_integer_labels(signal @ weights + bias, classes)
+  return optax.softmax_cross_entropy_with_integer_labels(weights.T @ signal + bias[:, None], classes, axis=0)
 
 
 def train_estimator(
@@ -98,10 +100,11 @@ def train_estimator(
     steps: number of steps, static.
     rate: step size.
   """
+  columns = table.T
   counted = jnp.ones(table.shape[0]).at[targets].set(0.0)
 
   def loss(layers: Layers) -> jax.Array:
-    return jnp.sum(counted * class_losses(layers, table, classes)) / jnp.maximum(jnp.sum(counted), 1)
+    return jnp.sum(counted * class_losses(layers, columns, classes)) / jnp.maximum(jnp.sum(counted), 1)
 
   def step(_: jax.Array, estimator: Estimator) -> Estimator:
     direction, optimizer = optax.scale_by_adam().update(jax.grad(loss)(estimator.layers), estimator.optimizer)
@@ -115,6 +118,6 @@ def obfuscation_gradient(layers: Layers, target_rows: jax.Array) -> jax.Array:
   """Gradient of the targets' mean cross-entropy with the top level, `[T, d]`."""
 
   def loss(rows: jax.Array) -> jax.Array:
-    return jnp.mean(class_losses(layers, rows, jnp.zeros(rows.shape[0], jnp.int32)))
+    return jnp.mean(class_losses(layers, rows.T, jnp.zeros(rows.shape[0], jnp.int32)))
 
   return jax.grad(loss)(target_rows)
