@@ -34,6 +34,12 @@ _CLUSTER_UNION: dict[str, Any] = {
   "train.participation": "uniform", "train.server_optimizer": "adam", "train.learning_rate": 0.002,
   "attacker.malicious_ratio": 0.01, "attacker.membership": "converted", "none.scale": "mean", "none.scope": "client",
 }
+# FedRecAttack's own: its recipe's, with 5 % of malicious clients.
+_FEDRECATTACK: dict[str, Any] = {
+  **_FEDERATION, "attack": "fedrecattack", "attacker.public_share": 0.01, "train.reduction": "sum",
+  "train.learning_rate": 0.01, "train.l2": 0.1, "train.l2_rows": "uploaded", "train.l2_clients": "benign",
+  "defense": "norm_bound", "norm_bound.max_norm": 1.0, "norm_bound.scope": "row",
+}
 # Attacks whose cost has to be seen in another setting than the common one, or with another option.
 OTHERS: dict[str, dict[str, Any]] = {
   "boosted_targeted, stealth": {**_FEDERATION, "attack": "boosted_targeted", "boosted_targeted.stealth": 1.0},
@@ -42,6 +48,8 @@ OTHERS: dict[str, dict[str, Any]] = {
   "fang, benign": {**_FEDERATION, "attack": "fang", "fang.knowledge": "benign"},
   "fang, krum, benign": {**_FEDERATION, "attack": "fang", "fang.version": "krum", "fang.knowledge": "benign"},
   "fedrecattack, steam-200k": {**_FEDERATION, "dataset": "steam-200k", "attack": "fedrecattack"},
+  "fedrecattack, its federation, ml-100k": _FEDRECATTACK,
+  "fedrecattack, its federation, steam-200k": {**_FEDRECATTACK, "dataset": "steam-200k"},
   "cluster, ml-1m": {**_CLUSTER_UNION, "attack": "cluster"},
   "cluster_cl, ml-1m": {**_CLUSTER_UNION, "attack": "cluster_cl"},
 }

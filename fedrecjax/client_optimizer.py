@@ -43,7 +43,7 @@ def init_client_optimizer(name: ClientOptimizer, private: jax.Array) -> Any:
 
 
 def adam_direction(
-  steps: jax.Array, first: jax.Array, second: jax.Array, gradient: jax.Array
+  steps: jax.Array, first: jax.Array, second: jax.Array, gradient: jax.Array, rows: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """One step of Adam for rows that have taken so many steps before.
 
@@ -51,7 +51,8 @@ def adam_direction(
     steps: int32 `[...]`.
     first: first moments `[..., d]`.
     second: second moments `[..., d]`.
-    gradient: `[..., d]`.
+    gradient: `[..., d]`; of the rows given `[B, d]` if there are any.
+    rows: int32 `[B]`, each once; the gradient of all others is zero. One beyond the last is dropped.
 
   Returns:
     Direction, first and second moments, `[..., d]` each.
@@ -59,8 +60,12 @@ def adam_direction(
   References:
     Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, Algorithm 1.
   """
-  first = _FIRST_DECAY * first + (1 - _FIRST_DECAY) * gradient
-  second = _SECOND_DECAY * second + (1 - _SECOND_DECAY) * gradient * gradient
+  fresh, squares = (1 - _FIRST_DECAY) * gradient, (1 - _SECOND_DECAY) * gradient * gradient
+  first, second = _FIRST_DECAY * first, _SECOND_DECAY * second
+  if rows is None:
+    first, second = first + fresh, second + squares
+  else:
+    first, second = first.at[rows].add(fresh, mode="drop"), second.at[rows].add(squares, mode="drop")
   taken = (steps + 1).astype(first.dtype)[..., None]
   unbiased = first / (1 - _FIRST_DECAY**taken)
   return unbiased / (jnp.sqrt(second / (1 - _SECOND_DECAY**taken)) + _EPSILON), first, second

@@ -8,22 +8,23 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fedrecjax.attacks.user_approximation import PublicLists, members
+from fedrecjax.attacks.best_items import Best, best_items
+from fedrecjax.attacks.user_approximation import PublicLists
 from fedrecjax.types import Array, Model, Public
 from fedrecjax.user_vectors import lone_vector
 
 Reference = Literal["others", "list"]
-# Scores held at a time.
-_SCORES = 2**19
+# Users times targets that are differentiated at a time.
+_PAIRS = 2**12
 
 
-def reference_items(scores: Array, targets: Array, list_length: int, reference: Reference) -> tuple[Array, Array]:
+def reference_items(best: Best, eligible: Array, targets: Array, reference: Reference) -> tuple[Array, Array]:
   """The items that the targets have to overtake in one user's list.
 
   Args:
-    scores: of all items `[M]`, -inf for the user's public ones.
+    best: the user's K best items `[K]`, none of them public; no targets either if reference=others.
+    eligible: which targets are not public items of the user, bool `[T]`.
     targets: int32 `[T]`.
-    list_length: K.
     reference: "list" takes the K best items, targets among them, and of those the worst that is no target, for every
       target (Eq. 15). "others" takes the K best of the items that are no targets: the worst for the user's first
       target, the one above it for the second, and so on, as in the published code.
@@ -31,19 +32,23 @@ def reference_items(scores: Array, targets: Array, list_length: int, reference: 
   Returns:
     Item for each target, int32 `[T]`, and which targets have one, bool `[T]`; the user's public ones have none.
 
-  >>> scores = jnp.array([5.0, 4.0, 3.0, 2.0])
-  >>> [reference_items(scores, jnp.array([0]), 2, one)[0].tolist() for one in ("list", "others")]
-  [[1], [2]]
+  >>> best = Best(jnp.array([5.0, 4.0, 3.0]), jnp.array([8, 2, 6]))
+  >>> reference_items(best, jnp.array([True, True]), jnp.array([0, 1]), "others")[0].tolist()
+  [6, 2]
   """
-  eligible = scores[targets] > -jnp.inf
+  listed, items = best
   if reference == "list":
-    listed, items = lax.top_k(scores, list_length)
     is_other = ~jnp.isin(items, targets) & (listed > -jnp.inf)
-    worst = list_length - 1 - jnp.argmax(is_other[::-1])
+    worst = items.shape[0] - 1 - jnp.argmax(is_other[::-1])
     return jnp.full(targets.shape, items[worst]), eligible & jnp.any(is_other)
-  listed, items = lax.top_k(scores.at[targets].set(-jnp.inf), list_length)
   place = jnp.sum(listed > -jnp.inf) - jnp.cumsum(eligible)
   return items.at[place].get(mode="clip"), eligible & (place >= 0)
+
+
+def not_public(lists: PublicLists, targets: Array) -> Array:
+  """Which targets are not public items of a user, bool `[U, T]`."""
+  everywhere = jnp.ones((lists.length.shape[0], targets.shape[0]), bool)
+  return everywhere.at[lists.user].min(lists.item[:, None] != targets)
 
 
 def margin_loss(
@@ -77,7 +82,6 @@ def exposure_gradient(
   *,
   list_length: int,
   reference: Reference,
-  batch: int,
   with_shared: bool,
 ) -> tuple[Array, Any]:
   """Gradient of the attack's loss over all approximated users (Eq. 16 and 20).
@@ -90,18 +94,22 @@ def exposure_gradient(
     targets: int32 `[T]`.
     list_length: K.
     reference: see :func:`reference_items`.
-    batch: most users at a time, no more than `lists` was laid out for.
     with_shared: whether to differentiate by the shared parameters as well.
 
   Returns:
     Gradients with respect to the item table `[M, d]` and to the shared parameters, `()` without them.
   """
   table, shared = public
-  num_users, num_items = users.shape[0], table.shape[0]
+  num_users = users.shape[0]
   start = (jnp.zeros_like(table), jax.tree.map(jnp.zeros_like, shared) if with_shared else ())
   if num_users == 0:
     return start
-  size = min(max(_SCORES // num_items, 1), batch, num_users)
+  vectors = jax.vmap(lone_vector, in_axes=(None, 0, None, None))(model, users, table[0], shared)
+  barred = targets if reference == "others" else targets[:0]
+  best = best_items(model, public, vectors, lists, barred, count=list_length)
+  of_users = jax.vmap(reference_items, in_axes=(0, 0, None, None))
+  items, pulled = of_users(best, not_public(lists, targets), targets, reference)
+  size = min(max(_PAIRS // targets.shape[0], 1), num_users)
   chunks = jnp.arange(-(-num_users // size) * size, dtype=jnp.int32).reshape(-1, size)
   target_rows = table[targets]
 
@@ -110,17 +118,12 @@ def exposure_gradient(
     return jnp.sum(of_users(model, own, reference_rows, target_rows, shared, pulled))
 
   def of_chunk(total: tuple[Array, Any], chunk: Array) -> tuple[tuple[Array, Any], None]:
-    own = users.at[chunk].get(mode="clip")
-    vectors = jax.vmap(lone_vector, in_axes=(None, 0, None, None))(model, own, table[0], shared)
-    scores = jax.vmap(model.score, in_axes=(None, 0, None))(public, vectors, None)
-    held = members(lists, chunk)
-    item = jnp.where(held.valid, lists.item.at[held.entry].get(mode="clip"), num_items)
-    scores = scores.at[held.member, item].set(-jnp.inf, mode="drop")
-    items, pulled = jax.vmap(lambda one: reference_items(one, targets, list_length, reference))(scores)
-    pulled &= (chunk < num_users)[:, None]
+    item = items.at[chunk].get(mode="clip")
+    counted = pulled.at[chunk].get(mode="fill", fill_value=False)
     by = (0, 1, 2) if with_shared else (0, 1)
-    slopes = jax.grad(loss, argnums=by)(table[items], target_rows, shared, own, pulled)
-    rows = total[0].at[items].add(slopes[0]).at[targets].add(slopes[1])
+    own = users.at[chunk].get(mode="clip")
+    slopes = jax.grad(loss, argnums=by)(table[item], target_rows, shared, own, counted)
+    rows = total[0].at[item].add(slopes[0]).at[targets].add(slopes[1])
     return (rows, jax.tree.map(jnp.add, total[1], slopes[2]) if with_shared else ()), None
 
   return lax.scan(of_chunk, start, chunks)[0]

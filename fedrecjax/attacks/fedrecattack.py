@@ -125,7 +125,7 @@ def fedrecattack(
     )
     wanted = exposure_gradient(
       view.model, received, approximation.users, state.lists, view.targets,
-      list_length=list_length, reference=reference, batch=batch, with_shared=upload_shared,
+      list_length=list_length, reference=reference, with_shared=upload_shared,
     )
     table, shared = jax.tree.map(lambda leaf: strength * leaf, wanted)
     table = table[:, : view.public.items.shape[1]]

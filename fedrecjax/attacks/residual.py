@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fedrecjax.types import Array
+from fedrecjax.unrolled_random import normal
 from fedrecjax.uploads import clip_rows, row_norms
 
 # Below the logarithm of any positive float by more than a Gumbel variable makes up for.
@@ -82,23 +83,25 @@ def share_out(
   of_client = jax.vmap(lambda one: jax.random.split(jax.random.fold_in(key, one), 4))(client)
   turn = jnp.where(active, jax.vmap(jax.random.uniform)(of_client[:, 0]), jnp.inf)
   order = jnp.argsort(turn).astype(jnp.int32)
+  shape = (sets.shape[1], residual.shape[1])
+  noise = jnp.sqrt(upload_variance) * jax.vmap(lambda keys: normal(keys[3], shape))(of_client)
 
   def choose(residual: Array, for_noise: Array, for_items: Array) -> Array:
-    noise = jnp.sqrt(selection_variance) * jax.random.normal(for_noise, residual.shape)
-    return jnp.concatenate([targets, draw_items(for_items, row_norms(residual + noise), targets, count)])
+    noisy = residual + jnp.sqrt(selection_variance) * normal(for_noise, residual.shape)
+    return jnp.concatenate([targets, draw_items(for_items, row_norms(noisy), targets, count)])
 
   def send(carry: tuple[Array, Array], place: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    residual, sets = carry
-    keys, number = of_client[place], client[place]
-    own = sets.at[number].get(mode="clip")
-    items = lax.cond(
-      active[place] & (own[0] < 0), lambda: choose(residual, keys[1], keys[2]), lambda: jnp.maximum(own, 0)
-    )
-    rows = clip_rows(residual[items], row_norm)
-    rows = rows + jnp.sqrt(upload_variance) * jax.random.normal(keys[3], rows.shape)
-    rows = jnp.where(active[place], rows, 0.0)
-    sets = sets.at[jnp.where(active[place], number, sets.shape[0])].set(items, mode="drop")
-    return (residual.at[items].add(-rows), sets), (items, rows)
+    def take(residual: Array, sets: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+      keys, number = of_client[place], client[place]
+      own = sets[number]
+      items = lax.cond(own[0] < 0, lambda: choose(residual, keys[1], keys[2]), lambda: own)
+      rows = clip_rows(residual[items], row_norm) + noise[place]
+      return (residual.at[items].add(-rows), sets.at[number].set(items)), (items, rows)
+
+    def rest(residual: Array, sets: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+      return (residual, sets), (jnp.zeros(shape[0], jnp.int32), jnp.zeros(shape))
+
+    return lax.cond(active[place], take, rest, *carry)
 
   (_, sets), (items, rows) = lax.scan(send, (residual, sets), order)
   return Shares(order, items, rows, sets)

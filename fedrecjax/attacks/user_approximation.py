@@ -11,7 +11,7 @@ from jax import lax
 
 from fedrecjax.client_optimizer import adam_direction
 from fedrecjax.datasets import ItemLists
-from fedrecjax.sampling import Complement, complement_of, draw_negatives
+from fedrecjax.sampling import Complement, complement_of, distinct_numbers, draw_negatives
 from fedrecjax.types import Array, Model, Public
 from fedrecjax.uploads import ragged
 from fedrecjax.user_vectors import lone_vector
@@ -27,6 +27,7 @@ class PublicLists(NamedTuple):
     item: int32 `[n]`.
     outside: for drawing items that are not among a user's public ones.
     room: float32 `[P, 0]`: P is the most items that a batch of users can have, a shape since it is a capacity.
+    batch: float32 `[B, 0]`: B is the most users in a batch.
   """
 
   start: Array
@@ -35,6 +36,7 @@ class PublicLists(NamedTuple):
   item: Array
   outside: Complement
   room: Array
+  batch: Array
 
 
 class Approximation(NamedTuple):
@@ -81,7 +83,7 @@ def public_lists(lists: ItemLists, batch: int) -> PublicLists:
   start, lengths, user, item = (
     jnp.asarray(array, jnp.int32) for array in (indptr[:-1], length, held.users, held.items)
   )
-  return PublicLists(start, lengths, user, item, complement_of(held), jnp.zeros((room, 0)))
+  return PublicLists(start, lengths, user, item, complement_of(held), jnp.zeros((room, 0)), jnp.zeros((batch, 0)))
 
 
 def members(lists: PublicLists, users: Array) -> Members:
@@ -89,6 +91,48 @@ def members(lists: PublicLists, users: Array) -> Members:
   places = ragged(lists.length.at[users].get(mode="fill", fill_value=0), lists.room.shape[0])
   start = lists.start.at[users].get(mode="clip")
   return Members(places.segment, start[places.segment] + places.offset, places.valid)
+
+
+class Ordered(NamedTuple):
+  """Users in some order, and their public items, those of one user after those of another.
+
+  Attributes:
+    user: int32 `[P]`; U or more where there is none.
+    start: of each user's items, and the end of the last one's, int32 `[P + 1]`.
+    place: of each item's user in the order, int32 `[n]`.
+    entry: of the item in :class:`PublicLists`, int32 `[n]`.
+  """
+
+  user: Array
+  start: Array
+  place: Array
+  entry: Array
+
+
+def ordered(lists: PublicLists, users: Array) -> Ordered:
+  """Lays out the public items of users in their order, int32 `[P]`, each of whom stands there once at most."""
+  length = lists.length.at[users].get(mode="fill", fill_value=0)
+  places = ragged(length, lists.item.shape[0])
+  start = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(length, dtype=jnp.int32)])
+  entry = lists.start.at[users].get(mode="clip")[places.segment] + places.offset
+  return Ordered(users, start, places.segment, entry)
+
+
+def members_among(order: Ordered, lists: PublicLists, first: Array, size: int) -> Members:
+  """The public items of `size` users of an order from a place on.
+
+  Args:
+    order: of users, laid out.
+    lists: public items.
+    first: place of the first of them, int32 scalar.
+    size: static.
+  """
+  begin, end = order.start.at[jnp.array([first, first + size])].get(mode="clip")
+  # Twice as many users have twice as many items at most.
+  room = min(-(-size // lists.batch.shape[0]) * lists.room.shape[0], lists.item.shape[0])
+  item = begin + jnp.arange(room)
+  place, entry = (leaf.at[item].get(mode="clip") for leaf in (order.place, order.entry))
+  return Members(jnp.clip(place - first, 0, size - 1), entry, item < end)
 
 
 def init_approximation(key: Array, num_users: int, dim: int, init_std: Array | float) -> Approximation:
@@ -101,7 +145,7 @@ def init_approximation(key: Array, num_users: int, dim: int, init_std: Array | f
 def shuffled_batches(key: Array, num_users: int, batch: int) -> Array:
   """All users in random order, int32 `[batches, B]`, the last batch filled up with `num_users`."""
   count = -(-num_users // batch)
-  order = jax.random.permutation(key, num_users).astype(jnp.int32)
+  order = distinct_numbers(key, num_users, num_users)
   return jnp.full(count * batch, num_users, jnp.int32).at[:num_users].set(order).reshape(count, batch)
 
 
@@ -152,18 +196,19 @@ def adam_pass(
     The approximation after the pass; its first moments of a user go on pushing it while its batch is not up.
   """
   table, shared = public
+  count, size = batches.shape
+  order = ordered(lists, batches.reshape(-1))
 
-  def step(state: Approximation, users: Array) -> tuple[Approximation, None]:
-    held = members(lists, users)
+  def step(state: Approximation, number: Array) -> tuple[Approximation, None]:
+    users, held = batches[number], members_among(order, lists, number * size, size)
     rows = table[lists.item.at[held.entry].get(mode="clip")]
     negative_rows = table[negatives.at[held.entry].get(mode="clip")]
     own = state.users.at[users].get(mode="clip")
     slope = jax.grad(ranking_loss, argnums=1)(model, own, rows, negative_rows, shared, held.member, held.valid)
-    dense = jnp.zeros_like(state.users).at[users].set(slope, mode="drop")
-    direction, first, second = adam_direction(state.steps, state.first, state.second, dense)
+    direction, first, second = adam_direction(state.steps, state.first, state.second, slope, users)
     return Approximation(state.users - learning_rate * direction, state.steps + 1, first, second), None
 
-  return lax.scan(step, state, batches)[0]
+  return lax.scan(step, state, jnp.arange(count, dtype=jnp.int32))[0]
 
 
 def refresh(

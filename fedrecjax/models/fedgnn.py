@@ -80,9 +80,12 @@ def fedgnn(
     del count
     return jax.nn.elu(private @ shared.kernel + average)
 
-  def score_row(user: jax.Array, row: jax.Array, shared: GraphAttention) -> jax.Array:
+  def score_vector(user: jax.Array, shared: GraphAttention) -> jax.Array:
     # The user's side is projected instead of the item's: one product for all items that it is scored with.
-    return row @ (shared.kernel @ user)
+    return shared.kernel @ user
+
+  def score_row(user: jax.Array, row: jax.Array, shared: GraphAttention) -> jax.Array:
+    return row @ score_vector(user, shared)
 
   def score(public: Public, user: jax.Array, items: jax.Array | None) -> jax.Array:
     shared: Any = public.shared
@@ -90,5 +93,5 @@ def fedgnn(
 
   return Model(
     init_public, init_private, score, score_row, None, attend, represent,
-    neighbors=num_neighbors, neighbors_from=neighbors_from,
+    neighbors=num_neighbors, neighbors_from=neighbors_from, score_vector=score_vector,
   )

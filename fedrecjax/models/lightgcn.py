@@ -117,6 +117,11 @@ def lightgcn(
   def score(public: Public, user: jax.Array, items: jax.Array | None) -> jax.Array:
     return logits(user, public.items if items is None else public.items[items], public.shared)
 
+  def score_vector(user: jax.Array, shared: Any) -> jax.Array:
+    del shared
+    return scale * scale * user[:dim]
+
   return Model(
-    init_public, init_private, score, logits, score_own, attend, represent, width=max(hidden) if head == "mlp" else 1
+    init_public, init_private, score, logits, score_own, attend, represent, width=max(hidden) if head == "mlp" else 1,
+    score_vector=score_vector if head == "dot" else None,
   )

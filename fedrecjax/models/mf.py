@@ -47,4 +47,8 @@ def mf(*, dim: int = 32, init_std: float = 0.01) -> Model:
   def score(public: Public, user: jax.Array, items: jax.Array | None) -> jax.Array:
     return (public.items if items is None else public.items[items]) @ user
 
-  return Model(init_public, init_private, score, score_row)
+  def score_vector(user: jax.Array, shared: Any) -> jax.Array:
+    del shared
+    return user
+
+  return Model(init_public, init_private, score, score_row, score_vector=score_vector)

@@ -138,4 +138,8 @@ def sasrec(
   def score(public: Public, user: jax.Array, items: jax.Array | None) -> jax.Array:
     return (public.items if items is None else public.items[items]) @ user
 
-  return Model(init_public, init_private, score, score_row, encode=encode, history=length)
+  def score_vector(user: jax.Array, shared: Any) -> jax.Array:
+    del shared
+    return user
+
+  return Model(init_public, init_private, score, score_row, encode=encode, history=length, score_vector=score_vector)

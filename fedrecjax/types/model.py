@@ -29,6 +29,8 @@ class Model(NamedTuple):
     encode: `(rows [L, d], valid [L], shared, key) -> users [L, r]`: the user vector after each item of a history,
       whose unused places come first. The key is for dropout, None without. For models without a private vector.
     history: L, the longest history that `encode` is given.
+    score_vector: `(user, shared) -> vector [d]`, if a score is the inner product of such a vector with the item's row,
+      so that a search for the best items need not score all; None if it is not.
     width: numbers that `score` holds at a time for each item, by which evaluation sizes its work.
     neighbors: most other users whose vectors a client is given to attend to, K.
     neighbors_from: first epoch, from 0, in which they are.
@@ -50,6 +52,7 @@ class Model(NamedTuple):
   neighbors: int = 0
   neighbors_from: int = 0
   project: Callable[[Array, Any], tuple[Array, Any]] | None = None
+  score_vector: Callable[[Array, Any], Array] | None = None
 
 
 class Loss(NamedTuple):

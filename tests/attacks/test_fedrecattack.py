@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fedrecjax.attacks import exposure_loss
+from fedrecjax.attacks import best_items, exposure_loss
+from fedrecjax.attacks.best_items import Best
 from fedrecjax.attacks.exposure_loss import exposure_gradient, reference_items
 from fedrecjax.attacks.user_approximation import (
   Approximation,
@@ -142,14 +143,18 @@ def test_passes_are_counted():
 def test_references(targets, length, reading):
   random = np.random.default_rng(length)
   found_some = 0
-  find = jax.jit(reference_items, static_argnums=(2, 3))
+  find = jax.jit(reference_items, static_argnums=3)
   for case in range(40):
     # Small integers, so that many scores are equal.
     scores = random.integers(0, 6, M) if case % 2 else random.normal(size=M)
     public = random.choice(M, random.integers(0, M - 1), replace=False)
     masked = np.array(scores, float)
     masked[public] = -np.inf
-    items, pulled = find(jnp.asarray(masked, jnp.float32), jnp.array(targets), length, reading)
+    eligible = ~np.isin(targets, public)
+    if reading == "others":
+      masked[targets] = -np.inf
+    best = Best(*jax.lax.top_k(jnp.asarray(masked, jnp.float32), length))
+    items, pulled = find(best, jnp.asarray(eligible), jnp.array(targets), reading)
     expected = oracle.references(scores, public.tolist(), targets, length, reading)
     found = {
       target: int(item)
@@ -166,11 +171,12 @@ def test_references(targets, length, reading):
 @pytest.mark.parametrize("reading", ["list", "others"])
 @pytest.mark.parametrize("targets", [[3], [14, 0, 5]], ids=str)
 def test_the_gradient_of_the_attack(targets, reading, at_a_time, monkeypatch):
-  monkeypatch.setattr(exposure_loss, "_SCORES", at_a_time * M)
+  monkeypatch.setattr(best_items, "_SCORES", at_a_time * M)
+  monkeypatch.setattr(exposure_loss, "_PAIRS", at_a_time * len(targets))
   users, table = np.random.default_rng(0).normal(size=(len(KNOWN), D)), table_of(1)
   found, shared = exposure_gradient(
     mf(dim=D), as_public(table), jnp.asarray(users, jnp.float32), public_lists(LISTS, 5),
-    jnp.array(targets), list_length=4, reference=reading, batch=5, with_shared=True,
+    jnp.array(targets), list_length=4, reference=reading, with_shared=True,
   )
   assert shared == ()
   expected = oracle.attack_gradient(users, table, KNOWN, targets, 4, reading)
@@ -186,7 +192,7 @@ def test_the_gradient_of_the_attack_on_a_network(with_shared):
   users = random.normal(size=(len(KNOWN), D))
   found, shared = exposure_gradient(
     model, public, jnp.asarray(users, jnp.float32), public_lists(LISTS, 2), jnp.array(targets),
-    list_length=4, reference="others", batch=2, with_shared=with_shared,
+    list_length=4, reference="others", with_shared=with_shared,
   )
   layers, table = layers_of(public.shared), np.asarray(public.items, float)
   expected, for_layers = np.zeros((M, D)), interaction.zero_layers(layers)

@@ -39,7 +39,7 @@ CASES = {
 
 refreshed = jax.jit(refresh, static_argnames=("passes", "batch", "num_negatives"))
 pulled = jax.jit(
-  exposure_gradient, static_argnames=("list_length", "reference", "batch", "with_shared")
+  exposure_gradient, static_argnames=("list_length", "reference", "with_shared")
 )
 
 
@@ -87,7 +87,7 @@ def draws(lists, key):
 def gradient_of(model, public, users, lists, targets, reading):
   found, shared = pulled(
     model, public, jnp.asarray(users, jnp.float32), lists, jnp.array(targets),
-    list_length=LENGTH, reference=reading, batch=BATCH, with_shared=False,
+    list_length=LENGTH, reference=reading, with_shared=False,
   )  # fmt: skip
   assert shared == ()
   return np.asarray(found)
@@ -129,7 +129,7 @@ def test_passes_of_adam(name):
   for number in range(2):
     # Clients receive other parameters in each round; the optimiser goes on.
     model, public, score, table = case_of(name, 10 + number)
-    key, before = jax.random.key(6 + number), users
+    key, before = jax.random.key(2 + number), users
     state = one_pass(state, lists, model, public, key)
     batches, negatives = draws(lists, key)
     assert [len(batch) for batch in batches] == [2, 2, 1]

@@ -33,7 +33,7 @@ def test_the_gradient_of_the_attack_is_that_of_its_loss(name):
   users = jnp.asarray(users, jnp.float32)
   found, _ = exposure_gradient(
     model, public, users, lists, jnp.array(targets),
-    list_length=4, reference="others", batch=5, with_shared=False,
+    list_length=4, reference="others", with_shared=False,
   )
 
   @jax.jit
@@ -93,7 +93,7 @@ def context_of(targets, lists=LISTS, dim=D, malicious=4):
 @pytest.mark.parametrize("reading", ["others", "list"])
 def test_rounds(reading, targets, strength):
   attack = fedrecattack(
-    max_rows=6, list_length=4, reference=reading, batch=2, init_std=0.5, row_norm=0.8,
+    max_rows=6, list_length=4, reference=reading, init_std=0.5, row_norm=0.8,
     approximation_rate=0.1, strength=strength, upload_variance=0.0,
   )
   assert attack.requires == {"public_interactions"}
@@ -164,7 +164,7 @@ def test_shared_parameters_are_divided_among_the_clients():
   assert np.flatnonzero(uploads.sent).tolist() == [4, 6, 9]
   _, expected = exposure_gradient(
     model, public, after.approximation.users, state.lists, jnp.array([3]),
-    list_length=4, reference="others", batch=5, with_shared=True,
+    list_length=4, reference="others", with_shared=True,
   )
   for leaf, wanted in zip(jax.tree.leaves(uploads.shared), jax.tree.leaves(expected), strict=True):
     for slot in range(C):
