@@ -59,8 +59,8 @@ class Candidates(NamedTuple):
 def sizes(num_items: int, fewest: int) -> list[int]:
   """Numbers of items to score: doubling from `fewest`, then all.
 
-  >>> sizes(1000, 128), sizes(100, 128)
-  ([128, 256, 512, 1000], [100])
+  >>> sizes(1000, 128), sizes(200, 128)
+  ([128, 256, 1000], [200])
   """
   found = []
   size = fewest

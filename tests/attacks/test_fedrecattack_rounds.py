@@ -93,7 +93,7 @@ def context_of(targets, lists=LISTS, dim=D, malicious=4):
 @pytest.mark.parametrize("reading", ["others", "list"])
 def test_rounds(reading, targets, strength):
   attack = fedrecattack(
-    max_rows=6, list_length=4, reference=reading, init_std=0.5, row_norm=0.8,
+    max_rows=6, list_length=4, reference=reading, batch=2, init_std=0.5, row_norm=0.8,
     approximation_rate=0.1, strength=strength, upload_variance=0.0,
   )
   assert attack.requires == {"public_interactions"}
