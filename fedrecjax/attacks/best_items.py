@@ -257,5 +257,6 @@ def reaching(bound: Array, user_length: Array, length: Array) -> Array:
   """
   least = bound / (user_length * (1 + _ROUNDING))
   count = jnp.searchsorted(-length, -least, side="right")
-  # A score of 0 or less is in reach of items of any length, and one that is no number says nothing.
-  return jnp.where(bound > 0, count, length.shape[0]).astype(jnp.int32)
+  # A score of 0 or less is in reach of items of any length, and one that is no number says nothing; nor do lengths
+  # whose squares are too small for a float.
+  return jnp.where((bound > 0) & (count > 0), count, length.shape[0]).astype(jnp.int32)
