@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pathlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from absl import flags
+from rich.console import Console
 
 from experiments.errors import UsageError
 from fedrecjax.config import ConfigError
@@ -40,6 +43,51 @@ def run_command(name: str, work: Callable[[], None]) -> int:
   except OSError as error:
     print(f"{name}: {error}", file=sys.stderr)
     return FAILED
+
+
+def read_group(group: str, argv: Sequence[str], define: Callable[[dict[str, Any]], None]) -> Callable[[str], Any]:
+  """Reads the flags of the command `python -m experiments.GROUP`.
+
+  Args:
+    group: name of the command.
+    argv: the program's name and its flags.
+    define: defines the flags, given what every `flags.DEFINE_...` needs to know; `--help` is added.
+
+  Returns:
+    The value of a flag by its name.
+
+  Raises:
+    HelpAsked: for --help.
+    UsageError: for flags that cannot be read.
+  """
+  values = flags.FlagValues()
+  known: dict[str, Any] = {"flag_values": values, "module_name": group}
+  define(known)
+  flags.DEFINE_bool("help", False, "show the flags.", short_name="h", **known)
+  read_flags(values, argv, {"help": lambda values: group_help(values, group)})
+  return lambda name: values[name].value
+
+
+def use_folder(folder: pathlib.Path) -> None:
+  """Makes the folder of the results.
+
+  Raises:
+    UsageError: naming --out_dir, if that cannot be.
+  """
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise UsageError(f"--out_dir: cannot use {folder}: {error.strerror}") from error
+
+
+def output(width: int = 1000) -> Console:
+  """Standard output; in a file or a pipe lines are as wide as given, by default as long as they need to be."""
+  return Console() if sys.stdout.isatty() else Console(width=width)
+
+
+def print_line(console: Console, text: str) -> None:
+  """Prints text as it is: no markup, no colors, no line breaks."""
+  console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def group_help(values: flags.FlagValues, group: str) -> str:

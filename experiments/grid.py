@@ -19,8 +19,8 @@ from fedrecjax.config import (
   owners,
   parse,
 )
+from fedrecjax.config.presets import PRESET_FIELD, PROTOCOL_FIELDS
 from fedrecjax.defenses import chain
-from fedrecjax.protocols import PRESET_FIELD, PROTOCOL_FIELDS
 
 AXES = ("dataset", "model", "attack", "defense", "seed")
 

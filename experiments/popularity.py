@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 from absl import flags
-from rich.console import Console
 
-from experiments.command_line import group_help, read_flags, run_command
+from experiments.atomic_files import new_file
+from experiments.command_line import output, read_group, run_command
 from experiments.errors import UsageError
-from experiments.paths import new_file
 from experiments.tables import Table, print_table, write_markdown
 from fedrecjax.analysis import (
   covered_users,
@@ -33,8 +32,8 @@ from fedrecjax.analysis import (
 from fedrecjax.config import from_flat
 from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS, Dataset, load
 from fedrecjax.defenses import none
-from fedrecjax.planning import plan
-from fedrecjax.trajectory import Snapshot, snapshots
+from fedrecjax.simulation.planning import plan
+from fedrecjax.simulation.trajectory import Snapshot, snapshots
 from fedrecjax.types import Attack
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -96,20 +95,17 @@ def main(argv: Sequence[str] | None = None) -> int:
   """
 
   def work() -> None:
-    flag_values = _define_flags(flags.FlagValues())
-    helps = {"help": lambda values: group_help(values, "popularity")}
-    read_flags(flag_values, sys.argv if argv is None else argv, helps)
-    values: dict[str, Any] = flag_values.flag_values_dict()
-    rounds = _rounds(values["rounds"])
-    dataset = load(values["dataset"], data_dir=values["data_dir"])
-    name, last = values["model"], values["last_round"]
-    states = _trained(dataset, name, values["seed"], {*rounds, *(one + 1 for one in rounds), last})
+    value = read_group("popularity", sys.argv if argv is None else argv, _define_flags)
+    rounds = _rounds(value("rounds"))
+    dataset = load(value("dataset"), data_dir=value("data_dir"))
+    name, last = value("model"), value("last_round")
+    states = _trained(dataset, name, value("seed"), {*rounds, *(one + 1 for one in rounds), last})
     title = f"{dataset.name}, {name}, no attack"
     tables = [
       _table(f"{title}: the {_MOVING} items that a round moves most", mined_rows(dataset, states, rounds)),
       _table(f"{title}: popular items and the users who have one", alignment_rows(dataset, states[last])),
     ]
-    _write(tables, pathlib.Path(values["out_dir"]))
+    _write(tables, pathlib.Path(value("out_dir")))
 
   return run_command("popularity", work)
 
@@ -133,20 +129,17 @@ def _rounds(text: str) -> list[int]:
   return sorted({int(part) for part in parts})
 
 
-def _define_flags(values: flags.FlagValues) -> flags.FlagValues:
+def _define_flags(known: dict[str, Any]) -> None:
   def text(name: str, default: str | None, help_text: str) -> None:
-    flags.DEFINE_string(name, default, help_text, flag_values=values, module_name="popularity")
+    flags.DEFINE_string(name, default, help_text, **known)
 
   text("dataset", "synthetic", f"data set: {', '.join(DATASETS)}, or the path of a file.")
   text("data_dir", None, f"folder of the data sets; default: the environment variable {DATA_DIR_VARIABLE}.")
   text("rounds", "4,8,20,80", "comma list of rounds whose largest moves are looked at.")
   text("out_dir", "results/popularity", "folder of the results.")
-  flags.DEFINE_enum("model", "mf", list(SETTINGS), "model, with PIECK's settings.", flag_values=values,
-                    module_name="popularity")
+  flags.DEFINE_enum("model", "mf", list(SETTINGS), "model, with PIECK's settings.", **known)
   for name, default, help_text in (("last_round", 200, "round of the second table."), ("seed", 0, "seed of the run.")):
-    flags.DEFINE_integer(name, default, help_text, lower_bound=0, flag_values=values, module_name="popularity")
-  flags.DEFINE_bool("help", False, "show the flags.", short_name="h", flag_values=values, module_name="popularity")
-  return values
+    flags.DEFINE_integer(name, default, help_text, lower_bound=0, **known)
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:
@@ -163,7 +156,7 @@ def _write(tables: Sequence[Table], out_dir: pathlib.Path) -> None:
   for name, table in zip(("moves", "alignment"), tables, strict=True):
     with new_file(out_dir / f"{name}.csv") as file:
       pl.DataFrame(table.rows, schema=list(table.header), orient="row").write_csv(file)
-  console = Console() if sys.stdout.isatty() else Console(width=1000)
+  console = output()
   for table in tables:
     print_table(table, console)
 

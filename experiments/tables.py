@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from experiments.paths import new_file
+from experiments.atomic_files import new_file
 
 
 @dataclasses.dataclass(frozen=True)

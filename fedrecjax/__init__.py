@@ -34,7 +34,6 @@ from fedrecjax.attacks import (
 )
 from fedrecjax.config import AttackerConfig, ConfigError, DataConfig, EvalConfig, RunConfig, TrainConfig, from_flat
 from fedrecjax.datasets import DataError, Dataset, Interactions, load
-from fedrecjax.debugging import DebugError
 from fedrecjax.defenses import (
   bulyan,
   chain,
@@ -50,9 +49,10 @@ from fedrecjax.defenses import (
   trimmed_mean,
   union,
 )
-from fedrecjax.hyperparameters import traced
+from fedrecjax.methods.hyperparameters import traced
 from fedrecjax.models import fedgnn, lightgcn, lightvgcn, mf, ncf, sasrec, vncf
-from fedrecjax.runner import DivergedError, Result, simulate, simulate_config
+from fedrecjax.simulation.debugging import DebugError
+from fedrecjax.simulation.runner import DivergedError, Result, simulate, simulate_config
 from fedrecjax.types import (
   Attack,
   AttackContext,
@@ -70,7 +70,7 @@ from fedrecjax.types import (
   Samples,
   Update,
 )
-from fedrecjax.uploads import item_rows, keep_clients
+from fedrecjax.uploads.rows import item_rows, keep_clients
 from fedrecjax.version import __version__
 
 __all__ = [
@@ -159,3 +159,8 @@ __all__ = [
   "union",
   "vncf",
 ]
+
+
+def __dir__() -> list[str]:
+  """The public names, without the rooms that importing them has loaded."""
+  return sorted(__all__)

@@ -18,7 +18,7 @@ import pytest
 
 from experiments.memory import holds_many_programs
 from fedrecjax.datasets import Dataset, ItemLists
-from fedrecjax.programs import PROGRAMS
+from fedrecjax.simulation.programs import PROGRAMS
 
 # Nine tenths of the tests' time is compilation by XLA, of programs that change only with the code.
 # The cache is keyed by the program and XLA's version, so that it can be stale for nobody; it is the

@@ -19,8 +19,8 @@ from fedrecjax.config import (
   from_flat,
   owner_of,
 )
-from tests.lockstep import make_run, round_input, step
-from tests.small_images import seeing_run, uploaded
+from tests.support.lockstep import make_run, round_input, step
+from tests.support.small_images import seeing_run, uploaded
 
 # Hyperparameters small enough for the small data set (30 items); the defaults are those of real
 # sets.

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedrecjax.datasets import Dataset
-from fedrecjax.participation import draw_rounds
+from fedrecjax.federation.participation import draw_rounds
 
 IntArray = npt.NDArray[np.integer]
 FloatArray = npt.NDArray[np.float64]

@@ -1,7 +1,7 @@
 """No attack: the run that every other is compared with."""
 
 from fedrecjax.attacks.registry import ATTACKS
-from fedrecjax.hyperparameters import traced
+from fedrecjax.methods.hyperparameters import traced
 from fedrecjax.types import Attack
 
 

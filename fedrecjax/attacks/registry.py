@@ -1,6 +1,6 @@
 """The table of attacks."""
 
-from fedrecjax.registry import Registry
+from fedrecjax.methods.registry import Registry
 from fedrecjax.types import Attack
 
 ATTACKS: Registry[Attack] = Registry("attack")

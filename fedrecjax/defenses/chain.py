@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fedrecjax.hyperparameters import as_argument, traced
+from fedrecjax.methods.hyperparameters import as_argument, traced
 from fedrecjax.types import (
   ClientTerm,
   ClientUpdates,

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fedrecjax.contrasts import InfoNCE, draw_contrast, info_nce
-from fedrecjax.local_training import per_client
-from fedrecjax.sampling import item_of_rank
+from fedrecjax.clients.contrasts import InfoNCE, draw_contrast, info_nce
+from fedrecjax.clients.local_training import per_client
+from fedrecjax.clients.sampling import item_of_rank
 from fedrecjax.types import Array, ClientTerm, ClientView
 
 # Anchors worked on at a time: enough to hide the cost of a step of a loop, few enough for their negatives' rows to

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fedrecjax.defenses.registry import DEFENSES
-from fedrecjax.hyperparameters import check, traced
+from fedrecjax.methods.hyperparameters import check, traced
 from fedrecjax.types import Defense, ImageDefenseView
 from fedrecjax.vision.diffusion import PUBLISHED_STEPS, linear_schedule, respaced
 from fedrecjax.vision.image_detection import minimum_threshold, normal_threshold, quantile_threshold

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from fedrecjax.defenses.registry import DEFENSES
-from fedrecjax.hyperparameters import check, traced
-from fedrecjax.server import dense
+from fedrecjax.methods.hyperparameters import check, traced
+from fedrecjax.server.step import dense
 from fedrecjax.types import ClientUpdates, Defense, DefenseContext, DefenseView, ItemRows, Update
-from fedrecjax.uploads import clip_rows, row_norms
+from fedrecjax.uploads.rows import clip_rows, row_norms
 
 
 class HicsState(NamedTuple):

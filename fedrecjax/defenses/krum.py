@@ -21,12 +21,12 @@ from fedrecjax.defenses.selection import (
   weighted_sum,
 )
 from fedrecjax.defenses.whole_uploads import client_distances
-from fedrecjax.distances import pairwise_distances
-from fedrecjax.hyperparameters import check, traced
-from fedrecjax.item_groups import ItemResult, map_items, sort_rows
-from fedrecjax.shared_parameters import SharedRule, aggregate_shared, present_first
+from fedrecjax.methods.hyperparameters import check, traced
+from fedrecjax.numerics.distances import pairwise_distances
+from fedrecjax.server.shared_parameters import SharedRule, aggregate_shared, present_first
 from fedrecjax.types import ClientUpdates, Defense, DefenseView, ItemRows, State, Update
-from fedrecjax.uploads import compact, keep_clients
+from fedrecjax.uploads.item_groups import ItemResult, map_items, sort_rows
+from fedrecjax.uploads.rows import compact, keep_clients
 
 Distance = Literal["squared", "plain"]
 TooFew = Literal["sum", "median", "zero"]

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from fedrecjax.defenses.registry import DEFENSES
-from fedrecjax.hyperparameters import traced
+from fedrecjax.methods.hyperparameters import traced
 from fedrecjax.types import ClientUpdates, Defense, DefenseView, ItemRows, State, Update
-from fedrecjax.uploads import scale_shared
+from fedrecjax.uploads.rows import scale_shared
 
 Scale = Literal["sum", "mean"]
 Scope = Literal["item", "client"]

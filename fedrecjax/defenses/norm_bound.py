@@ -9,9 +9,9 @@ import jax.numpy as jnp
 
 from fedrecjax.defenses.registry import DEFENSES
 from fedrecjax.defenses.whole_uploads import client_norms
-from fedrecjax.hyperparameters import check, traced
+from fedrecjax.methods.hyperparameters import check, traced
 from fedrecjax.types import ClientUpdates, Defense, DefenseView, State
-from fedrecjax.uploads import clip_factor, clip_rows, scale_shared
+from fedrecjax.uploads.rows import clip_factor, clip_rows, scale_shared
 
 
 def clip_array(leaf: jax.Array, max_norm: jax.Array | float) -> jax.Array:

@@ -14,10 +14,10 @@ from jax import lax
 
 from fedrecjax.defenses.none import Scale, Scope
 from fedrecjax.defenses.registry import DEFENSES
-from fedrecjax.hyperparameters import check, traced
-from fedrecjax.item_groups import ItemResult, map_items, sort_rows
-from fedrecjax.shared_parameters import SharedRule, aggregate_shared
+from fedrecjax.methods.hyperparameters import check, traced
+from fedrecjax.server.shared_parameters import SharedRule, aggregate_shared
 from fedrecjax.types import ClientUpdates, Defense, DefenseView, State, Update
+from fedrecjax.uploads.item_groups import ItemResult, map_items, sort_rows
 
 FRule = Literal["ratio_of_count", "per_round", "global", "number"]
 

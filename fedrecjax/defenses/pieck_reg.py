@@ -1,8 +1,8 @@
 """PIECK's own defence: benign clients train with two regularisers that take from an attacker what PIECK lives on.
 
-Every client mines popular items for itself (:mod:`fedrecjax.mining`). The first term makes the other items of its
-list look like popular ones, so that resembling a popular item means nothing; the second keeps the client's own vector
-apart from theirs, so that popular items cannot stand in for users.
+Every client mines popular items for itself (:mod:`fedrecjax.popularity.mining`). The first term makes the other items
+of its list look like popular ones, so that resembling a popular item means nothing; the second keeps the client's own
+vector apart from theirs, so that popular items cannot stand in for users.
 
 Reference: Zhang et al., "Preventing the Popular Item Embedding Based Attack in Federated Recommendations", 2024.
 Where the paper and its published code differ, the choice is an option; docs/fidelity.md compares them.
@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fedrecjax.clients.local_training import per_client
 from fedrecjax.defenses.registry import DEFENSES
-from fedrecjax.hyperparameters import check, traced
-from fedrecjax.local_training import per_client
-from fedrecjax.mining import MiningState, init_mining, mine, popular_items
-from fedrecjax.similarity import inverse_length
+from fedrecjax.methods.hyperparameters import check, traced
+from fedrecjax.numerics.similarity import inverse_length
+from fedrecjax.popularity.mining import MiningState, init_mining, mine, popular_items
 from fedrecjax.types import ClientTerm, ClientView, Defense, DefenseContext
 
 Weighting = Literal["exponential", "quadratic"]

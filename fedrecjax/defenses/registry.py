@@ -1,6 +1,6 @@
 """The table of defences."""
 
-from fedrecjax.registry import Registry
+from fedrecjax.methods.registry import Registry
 from fedrecjax.types import Defense
 
 DEFENSES: Registry[Defense] = Registry("defense")

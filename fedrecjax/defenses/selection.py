@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fedrecjax.defenses.order_statistics import mean_around_median
-from fedrecjax.item_groups import sort_rows
+from fedrecjax.uploads.item_groups import sort_rows
 
 Ties = Literal["average", "first", "last"]
 NeighborRule = Literal["n-f-2", "n-f-1", "n-f"]

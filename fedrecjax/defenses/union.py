@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fedrecjax.clients.sampling import uniform_below
 from fedrecjax.defenses.contrastive import contrastive_term
 from fedrecjax.defenses.gap_statistic import draw_references, minority
 from fedrecjax.defenses.registry import DEFENSES
 from fedrecjax.defenses.uniformity import mean_distance, mean_squared_distance
-from fedrecjax.hyperparameters import check, traced
-from fedrecjax.sampling import uniform_below
-from fedrecjax.server import step_rows
+from fedrecjax.methods.hyperparameters import check, traced
+from fedrecjax.server.step import step_rows
 from fedrecjax.types import (
   Array,
   ClientTerm,
@@ -25,7 +25,7 @@ from fedrecjax.types import (
   DefenseView,
   State,
 )
-from fedrecjax.uploads import keep_clients
+from fedrecjax.uploads.rows import keep_clients
 
 Sample = Literal["shared", "per_client"]
 Trial = Literal["optimizer", "plain"]

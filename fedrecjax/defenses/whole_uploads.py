@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from fedrecjax.distances import pairwise_distances
-from fedrecjax.items_by_size import ItemsBySize, items_by_size
-from fedrecjax.shared_parameters import shared_vectors
+from fedrecjax.numerics.distances import pairwise_distances
+from fedrecjax.server.shared_parameters import shared_vectors
 from fedrecjax.types import ClientUpdates
+from fedrecjax.uploads.items_by_size import ItemsBySize, items_by_size
 
 TILE_ROWS = 1024
 # Items with more clients are taken in blocks of so many rows, which bounds memory and compile time.
@@ -51,7 +51,8 @@ def client_gram(uploads: ClientUpdates, num_clients: int, *, num_items: int) -> 
   """Inner products of the item gradients of all pairs of clients.
 
   Args:
-    uploads: one row per client and item in order of items, unused places last (:func:`fedrecjax.uploads.merge_rows`).
+    uploads: one row per client and item in order of items, unused places last
+      (:func:`fedrecjax.uploads.rows.merge_rows`).
     num_clients: C, at most 46,340.
     num_items: M.
 

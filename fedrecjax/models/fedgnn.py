@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from fedrecjax.hyperparameters import check, traced
+from fedrecjax.methods.hyperparameters import check, traced
 from fedrecjax.models.registry import MODELS
 from fedrecjax.types import Model, Public
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fedrecjax.hyperparameters import check, traced
+from fedrecjax.methods.hyperparameters import check, traced
 from fedrecjax.models.ncf import PairTower
 from fedrecjax.models.registry import MODELS
 from fedrecjax.types import Model, Public

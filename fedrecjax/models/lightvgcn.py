@@ -8,7 +8,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from fedrecjax.hyperparameters import check, traced
+from fedrecjax.methods.hyperparameters import check, traced
 from fedrecjax.models.lightgcn import propagate
 from fedrecjax.models.ncf import PairTower
 from fedrecjax.models.registry import MODELS

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from fedrecjax.hyperparameters import check, traced
+from fedrecjax.methods.hyperparameters import check, traced
 from fedrecjax.models.registry import MODELS
 from fedrecjax.types import Model, Public
 

@@ -1,6 +1,6 @@
 """The table of base recommenders."""
 
-from fedrecjax.registry import Registry
+from fedrecjax.methods.registry import Registry
 from fedrecjax.types import Model
 
 MODELS: Registry[Model] = Registry("model")

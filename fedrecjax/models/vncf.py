@@ -7,7 +7,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from fedrecjax.hyperparameters import check, traced
+from fedrecjax.methods.hyperparameters import check, traced
 from fedrecjax.models.ncf import PairTower
 from fedrecjax.models.registry import MODELS
 from fedrecjax.models.visual_rows import VisualParameters, init_visual, project_rows, with_visual_vector

@@ -47,7 +47,7 @@ class ClientView(NamedTuple):
     clients: client in each place, int32 `[C]`; the number of clients in the federation where a place is empty.
     round: int32 scalar from 0.
     samples: what they train on.
-    outside: for drawing items outside a client's training items, see :mod:`fedrecjax.sampling`.
+    outside: for drawing items outside a client's training items, see :mod:`fedrecjax.clients.sampling`.
     key: a key of the round and of this stage.
     num_items: M, static.
     neighbors: vectors of other users that a client has been given, `[C, K, d]`, and which of them are used, bool
@@ -97,7 +97,7 @@ class DefenseView(NamedTuple):
     clients: number of those, int32 scalar.
     federation: clients in the whole federation, int32 scalar.
     samples: number of training pairs that each client claims to have, float32 `[C]`.
-    optimizer: the state of the server's optimiser before its step; see :func:`fedrecjax.server.step_rows`.
+    optimizer: the state of the server's optimiser before its step; see :func:`fedrecjax.server.step.step_rows`.
     learning_rate: step size of the server.
     key: a key of the round.
   """

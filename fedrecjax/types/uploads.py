@@ -39,7 +39,7 @@ class ClientUpdates(NamedTuple):
   """Uploads of a round as sparse item rows at a fixed capacity E.
 
   A place is unused where `item == M`; its other fields are then meaningless. Rows of one client for one item may
-  stand in several places: the client's row is then their sum (see :func:`fedrecjax.uploads.merge_rows`). The
+  stand in several places: the client's row is then their sum (see :func:`fedrecjax.uploads.rows.merge_rows`). The
   places of one client follow one another, or are in order of items.
 
   Attributes:

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 from jax import Array, lax
 
-from fedrecjax.hyperparameters import check
+from fedrecjax.methods.hyperparameters import check
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from fedrecjax.hyperparameters import check
+from fedrecjax.methods.hyperparameters import check
 from fedrecjax.vision.diffusion import DiffusionLoss, Schedule, from_pixels, training_loss
 from fedrecjax.vision.unet import COLORS, UNet, UNetConfig
 

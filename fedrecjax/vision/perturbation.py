@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from fedrecjax.hyperparameters import check
+from fedrecjax.methods.hyperparameters import check
 
 PixelLoss = Callable[[Array], Array]
 """`image [H, W, 3]` on 0..255, float32 -> a scalar to minimise."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from jax import Array
 from jax.tree_util import Partial
 
-from fedrecjax.hyperparameters import check
+from fedrecjax.methods.hyperparameters import check
 from fedrecjax.vision.diffusion import Denoiser, Schedule, from_pixels, noised, posterior, step_noise
 
 Guidance = Literal["none", "constant", "gdmp"]

@@ -14,7 +14,7 @@ from flax import linen as nn
 from jax import Array
 from jax.tree_util import Partial
 
-from fedrecjax.hyperparameters import check
+from fedrecjax.methods.hyperparameters import check
 from fedrecjax.vision.convolution import convolution
 from fedrecjax.vision.diffusion import Denoiser
 

@@ -27,9 +27,9 @@ from fedrecjax.analysis import (
   trimmed_mean_rule,
 )
 from fedrecjax.types import ClientUpdates
-from fedrecjax.uploads import merge_rows
+from fedrecjax.uploads.rows import merge_rows
 from tests.oracles import breakdown
-from tests.views import defense_view
+from tests.support.views import defense_view
 
 RULES = {
   "mean": mean_rule(),

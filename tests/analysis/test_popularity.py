@@ -6,9 +6,9 @@ import pytest
 import fedrecjax as frj
 from fedrecjax import analysis
 from fedrecjax.datasets import Dataset, ItemLists
-from fedrecjax.planning import plan, round_inputs
-from fedrecjax.simulation import jitted_rounds
-from fedrecjax.trajectory import snapshots
+from fedrecjax.simulation.planning import plan, round_inputs
+from fedrecjax.simulation.round import jitted_rounds
+from fedrecjax.simulation.trajectory import snapshots
 
 
 def softmax(vector):

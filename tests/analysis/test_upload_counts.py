@@ -13,7 +13,7 @@ from fedrecjax.analysis import (
 )
 from fedrecjax.config import from_flat
 from fedrecjax.datasets import Dataset, ItemLists
-from fedrecjax.planning import plan
+from fedrecjax.simulation.planning import plan
 from tests.oracles import breakdown
 
 

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fedrecjax.hyperparameters import as_arguments
-from fedrecjax.losses import bce
+from fedrecjax.clients.losses import bce
+from fedrecjax.methods.hyperparameters import as_arguments
 from fedrecjax.types import AttackContext, AttackView, ClientUpdates
 from tests.models.clients import network_of
 

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from fedrecjax import attacks, defenses, models
-from fedrecjax.collusion import each_alone
 from fedrecjax.config import AttackerConfig, ConfigError, EvalConfig, TrainConfig
 from fedrecjax.datasets import ItemLists
-from fedrecjax.participation import attacking_from_to, draw_pool, draw_rounds
-from fedrecjax.population import make_population, own_lists, public_part
-from fedrecjax.runner import AttackError, simulate
-from fedrecjax.simulation import pool_uploads
-from fedrecjax.stealth import measure_stealth, stealth_columns
+from fedrecjax.federation.participation import attacking_from_to, draw_pool, draw_rounds
+from fedrecjax.federation.population import make_population, own_lists, public_part
+from fedrecjax.metrics.stealth import measure_stealth, stealth_columns
+from fedrecjax.simulation.independent_attackers import each_alone
+from fedrecjax.simulation.round import pool_uploads
+from fedrecjax.simulation.runner import AttackError, simulate
 from fedrecjax.types import Attack, ClientUpdates
-from fedrecjax.uploads import item_rows, merge_rows
-from tests.lockstep import final_state, honest_uploads, make_run, simulated, step
+from fedrecjax.uploads.rows import item_rows, merge_rows
+from tests.support.lockstep import final_state, honest_uploads, make_run, simulated, step
 
 TRAIN = TrainConfig(epochs=4, clients_per_round=6, learning_rate=0.5)
 CONVERTED = AttackerConfig(malicious_ratio=0.35, membership="converted")

@@ -10,12 +10,12 @@ from fedrecjax import attacks, defenses
 from fedrecjax.config import AttackerConfig, TrainConfig
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.datasets.image_set import ItemImages
-from fedrecjax.planning import GRANTS
-from fedrecjax.simulation import attacking, train_round
-from fedrecjax.uploads import keep_clients
+from fedrecjax.simulation.planning import GRANTS
+from fedrecjax.simulation.round import attacking, train_round
+from fedrecjax.uploads.rows import keep_clients
 from fedrecjax.vision.visuals import Visuals
-from tests.lockstep import make_run, round_input
-from tests.small_images import EXTRACTOR_WEIGHTS, seeing_run, uploaded, visuals_of
+from tests.support.lockstep import make_run, round_input
+from tests.support.small_images import EXTRACTOR_WEIGHTS, seeing_run, uploaded, visuals_of
 from tests.test_registered_methods import ATTACKS, DEFENSES
 
 # Grants that let an attack see something of benign clients.

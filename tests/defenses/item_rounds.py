@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from fedrecjax.types import ClientUpdates
-from fedrecjax.uploads import merge_rows
+from fedrecjax.uploads.rows import merge_rows
 from tests.oracles import aggregation
-from tests.views import defense_view
+from tests.support.views import defense_view
 
 M, C, D, CAPACITY = 14, 150, 2, 1100
 ROUNDS = 12  # of each variant, unless a test says otherwise

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fedrecjax.defenses import selection
-from fedrecjax.distances import pairwise_distances
+from fedrecjax.numerics.distances import pairwise_distances
 
 SMALL, LARGE = 16, 150
 SIZES = (

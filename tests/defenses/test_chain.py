@@ -7,7 +7,7 @@ import pytest
 from fedrecjax import defenses
 from fedrecjax.defenses import chain
 from fedrecjax.types import ClientTerm, ClientUpdates, ClientView, Defense, ItemRows, Update
-from tests.views import defense_view
+from tests.support.views import defense_view
 
 UPLOADS = ClientUpdates(jnp.zeros(1, jnp.int32), jnp.zeros(1, jnp.int32), jnp.ones((1, 1)))
 

@@ -9,8 +9,8 @@ import pytest
 
 from fedrecjax.defenses import DEFENSES
 from fedrecjax.types import ClientUpdates, DefenseContext
-from fedrecjax.uploads import merge_rows
-from tests.views import dense, updated
+from fedrecjax.uploads.rows import merge_rows
+from tests.support.views import dense, updated
 
 M, C, D = 8, 12, 3
 RULES = [name for name in DEFENSES.names() if DEFENSES[name].constructor().aggregate is not None]

@@ -10,10 +10,11 @@ from scipy import stats
 
 from fedrecjax import attacks, defenses, models
 from fedrecjax.config import AttackerConfig, ConfigError, TrainConfig
-from fedrecjax.defenses.fl_wbc import FlWbcState, laplace_noise, shared_noise
+from fedrecjax.defenses.fl_wbc import FlWbcState
+from fedrecjax.numerics.noise import laplace_noise, shared_noise
 from fedrecjax.types import Attack, ClientUpdates, ClientView, DefenseContext, Public
-from tests.lockstep import assert_defended_rounds_match, final_state, make_run, simulated
 from tests.oracles import aggregation, fl_wbc, training
+from tests.support.lockstep import assert_defended_rounds_match, final_state, make_run, simulated
 
 # Noise of the size of the gradients' changes, so that some coordinates are perturbed and some not;
 # much smaller noise would leave it to rounding which.

@@ -10,7 +10,7 @@ from fedrecjax.defenses import chain, gdmpd, gdmpd_unguided, median, norm_bound
 from fedrecjax.types import Attack, ImageDefenseView
 from fedrecjax.vision import linear_schedule, normal_threshold, purify, quantile_threshold, respaced
 from tests.oracles import image_step as oracle
-from tests.small_images import DENOISER, extract, random_images, seeing_run, uploaded, visuals_of
+from tests.support.small_images import DENOISER, extract, random_images, seeing_run, uploaded, visuals_of
 
 BUILD = {"gdmpd": gdmpd, "gdmpd_unguided": gdmpd_unguided}
 ITEMS = jnp.array([5, 0, 11])

@@ -11,18 +11,18 @@ import pytest
 from fedrecjax import attacks, defenses, models
 from fedrecjax.config import AttackerConfig, TrainConfig
 from fedrecjax.defenses.hics import in_coarse_order, largest_positive, quantile_of_positive
-from fedrecjax.runner import simulate
+from fedrecjax.simulation.runner import simulate
 from fedrecjax.types import ClientUpdates, Defense, DefenseContext
-from fedrecjax.uploads import keep_clients, merge_rows
-from tests.lockstep import (
+from fedrecjax.uploads.rows import keep_clients, merge_rows
+from tests.oracles import aggregation, hics
+from tests.support.lockstep import (
   EVALUATION,
   assert_defended_rounds_match,
   final_state,
   make_run,
   simulated,
 )
-from tests.oracles import aggregation, hics
-from tests.views import defense_view
+from tests.support.views import defense_view
 
 # Both levels clip about half of what they see, and most items wait for some rounds.
 TIGHT = {"row_norm": 0.05, "quantile": 0.4, "bound_scale": 1.5, "kept_share": 0.3}

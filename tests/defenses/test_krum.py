@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from fedrecjax import defenses
-from fedrecjax.shared_parameters import aggregate_shared
+from fedrecjax.server.shared_parameters import aggregate_shared
 from fedrecjax.types import ClientUpdates
-from fedrecjax.uploads import merge_rows
+from fedrecjax.uploads.rows import merge_rows
 from tests.defenses import item_rounds, whole_rounds
 from tests.defenses.item_rounds import assert_matches
 from tests.oracles import aggregation, krum, whole_uploads
-from tests.views import dense, updated
+from tests.support.views import dense, updated
 
 RULE = "n-f-2"
 

@@ -9,7 +9,7 @@ import pytest
 
 from fedrecjax import defenses
 from fedrecjax.types import ClientUpdates
-from tests.views import defense_view
+from tests.support.views import defense_view
 
 M, C, D = 5, 7, 2
 

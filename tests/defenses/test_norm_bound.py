@@ -9,7 +9,7 @@ from fedrecjax import defenses
 from fedrecjax.defenses.whole_uploads import client_distances, client_norms
 from fedrecjax.types import ClientUpdates
 from tests.oracles import aggregation, whole_uploads
-from tests.views import defense_view
+from tests.support.views import defense_view
 
 M, C, D = 6, 9, 3
 SHAPES = {"weights": (4, 5), "bias": (4,), "filters": (2, 3, 2), "scale": ()}

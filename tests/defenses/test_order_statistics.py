@@ -19,10 +19,10 @@ from fedrecjax.defenses.order_statistics import (
   trim_count,
   trimmed_extremes,
 )
-from fedrecjax.uploads import merge_rows
+from fedrecjax.uploads.rows import merge_rows
 from tests.defenses.whole_rounds import D, M, random_round, stacked, view_of
 from tests.oracles import aggregation, whole_uploads
-from tests.views import defense_view
+from tests.support.views import defense_view
 
 # Beyond, float32 cannot tell 0.499 * 33501 from the integer above it.
 LARGEST_FEDERATION = 33_000

@@ -16,11 +16,11 @@ from fedrecjax.defenses.pieck_reg import (
   similarity_to_popular,
   user_separation,
 )
-from fedrecjax.mining import popular_items
-from fedrecjax.simulation import client_view
-from tests.lockstep import assert_rounds_match, final_state, make_run, simulated, total
+from fedrecjax.popularity.mining import popular_items
+from fedrecjax.simulation.round import client_view
 from tests.oracles import aggregation, pieck
 from tests.oracles import pieck_reg as oracle
+from tests.support.lockstep import assert_rounds_match, final_state, make_run, simulated, total
 
 PAPER = {"weighting": "exponential", "kl": "item_to_user", "kl_scale": "sum"}
 PUBLISHED = {"weighting": "quadratic", "kl": "user_to_item", "kl_scale": "mean"}

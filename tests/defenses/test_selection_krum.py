@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedrecjax.defenses import selection
-from fedrecjax.distances import pairwise_distances
+from fedrecjax.numerics.distances import pairwise_distances
 from tests.defenses.row_groups import (
   LARGE,
   MAKERS,

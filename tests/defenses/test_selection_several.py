@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fedrecjax.defenses import selection
-from fedrecjax.distances import pairwise_distances
-from fedrecjax.item_groups import ItemResult, map_items
+from fedrecjax.numerics.distances import pairwise_distances
 from fedrecjax.types import ClientUpdates
+from fedrecjax.uploads.item_groups import ItemResult, map_items
 from tests.defenses.row_groups import (
   MAKERS,
   RULES,

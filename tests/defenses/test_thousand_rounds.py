@@ -18,9 +18,9 @@ import pytest
 
 from fedrecjax import defenses
 from fedrecjax.types import ClientUpdates, DefenseContext
-from fedrecjax.uploads import merge_rows
+from fedrecjax.uploads.rows import merge_rows
 from tests.oracles import aggregation, hics, whole_uploads
-from tests.views import defense_view
+from tests.support.views import defense_view
 
 M, C, D, CAPACITY = 14, 150, 2, 340
 ROUNDS, BATCH = 1000, 250

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fedrecjax import defenses
-from fedrecjax.defenses.fl_wbc import laplace_noise
+from fedrecjax.numerics.noise import laplace_noise
 from fedrecjax.types import ClientUpdates, ClientView, DefenseContext, Public, Samples
 from tests.oracles import fl_wbc, pieck_reg
 

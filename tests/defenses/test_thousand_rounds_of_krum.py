@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fedrecjax.uploads import merge_rows
+from fedrecjax.uploads.rows import merge_rows
 from tests.defenses import test_thousand_rounds as item_rounds
 from tests.defenses import whole_rounds
 from tests.defenses.test_krum import NAMES, constructor, enough, of_clients, of_rows
 from tests.defenses.test_thousand_rounds import F_RULES, SHARES
-from tests.views import dense
+from tests.support.views import dense
 
 C, MOST = 150, 32
 M, D = item_rounds.M, item_rounds.D

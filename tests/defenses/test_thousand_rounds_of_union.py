@@ -11,9 +11,9 @@ import pytest
 from fedrecjax import defenses
 from fedrecjax.defenses.union import draw_round, uniformities
 from fedrecjax.types import ClientUpdates, Public
-from fedrecjax.uploads import merge_rows
+from fedrecjax.uploads.rows import merge_rows
 from tests.oracles import union as oracle
-from tests.views import defense_view
+from tests.support.views import defense_view
 
 C, M, D, T, B = 150, 8, 3, 6, 3
 ROUNDS, BATCH = 1000, 200

@@ -12,10 +12,10 @@ from fedrecjax import defenses
 from fedrecjax.config import ConfigError, TrainConfig
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.defenses import contrastive
-from fedrecjax.simulation import client_view
+from fedrecjax.simulation.round import client_view
 from fedrecjax.types import Public
-from tests.lockstep import honest_uploads, make_run, round_input
 from tests.oracles import union as oracle
+from tests.support.lockstep import honest_uploads, make_run, round_input
 
 X = 6
 TASK = {"weight": 1.0, "count": X, "temperature": 1.0, "normalized": False, "mean": True}

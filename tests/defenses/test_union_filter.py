@@ -14,11 +14,11 @@ from fedrecjax.config import AttackerConfig, EvalConfig, TrainConfig
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.defenses import gap_statistic
 from fedrecjax.defenses.union import draw_round, uniformities
-from fedrecjax.runner import simulate
+from fedrecjax.simulation.runner import simulate
 from fedrecjax.types import Attack, ClientUpdates, Public
-from fedrecjax.uploads import item_rows, merge_rows
+from fedrecjax.uploads.rows import item_rows, merge_rows
 from tests.oracles import union as oracle
-from tests.views import defense_view
+from tests.support.views import defense_view
 
 M, C, D, T, B = 20, 11, 3, 12, 8
 

@@ -10,7 +10,7 @@ import pytest
 from fedrecjax import defenses
 from fedrecjax.defenses import whole_uploads
 from fedrecjax.types import ClientUpdates
-from fedrecjax.uploads import keep_clients, merge_rows, no_uploads
+from fedrecjax.uploads.rows import keep_clients, merge_rows, no_uploads
 from tests.defenses.whole_rounds import CAPACITY, C, D, M, random_round, stacked, view_of
 from tests.oracles import whole_uploads as oracle
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from fedrecjax.types import ClientUpdates, DefenseView
 from tests.oracles import whole_uploads
-from tests.views import defense_view
+from tests.support.views import defense_view
 
 M, C, D, CAPACITY = 13, 150, 2, 2300
 SIZES = [0, 0, 1, 2, 3, 4, 5, 8, 9, 17, 33, 64, 65, 150]

@@ -8,11 +8,11 @@ import jax
 import numpy as np
 
 from fedrecjax.datasets import Dataset, ItemLists
-from fedrecjax.planning import Run
-from fedrecjax.simulation import client_view, train
+from fedrecjax.simulation.planning import Run
+from fedrecjax.simulation.round import client_view, train
 from fedrecjax.types import ClientUpdates
-from tests.lockstep import pairs_of, round_input, simulated
 from tests.oracles import aggregation, krum
+from tests.support.lockstep import pairs_of, round_input, simulated
 
 
 class Gradients(NamedTuple):

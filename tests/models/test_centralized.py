@@ -9,9 +9,9 @@ import pytest
 
 from fedrecjax import models
 from fedrecjax.config import TrainConfig
-from tests.lockstep import make_run, simulated
 from tests.models.references import sasrec_users
 from tests.models.rounds import uneven
+from tests.support.lockstep import make_run, simulated
 
 LENGTHS = (0, 1, 2, 31, 33, 65, 7, 7)
 NUM_ITEMS = 40

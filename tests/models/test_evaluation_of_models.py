@@ -8,12 +8,12 @@ import pytest
 from fedrecjax import models
 from fedrecjax.config import TrainConfig
 from fedrecjax.datasets import Dataset, ItemLists
-from fedrecjax.evaluation import evaluate, user_vectors
-from tests.lockstep import make_run
+from fedrecjax.simulation.evaluation import evaluate, user_vectors
 from tests.models import references
 from tests.models.clients import network_of
 from tests.models.rounds import as_doubles
 from tests.oracles import models_lightgcn, models_ncf
+from tests.support.lockstep import make_run
 
 NUM_ITEMS = 25
 LENGTH = 4

@@ -7,9 +7,9 @@ import pytest
 
 from fedrecjax import defenses, models
 from fedrecjax.config import TrainConfig
-from tests.lockstep import make_run
 from tests.models import clients
 from tests.models.rounds import LENGTHS, RULES, assert_rounds_match, uneven
+from tests.support.lockstep import make_run
 
 DEFENSES = {
   "sum": defenses.none(),

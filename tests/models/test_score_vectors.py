@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fedrecjax import models
+from fedrecjax.clients.user_vectors import lone_vector
 from fedrecjax.models import MODELS
-from fedrecjax.user_vectors import lone_vector
 
 # Those of a network, or of images as well, are none.
 INNER = {

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from fedrecjax import defenses, models
-from fedrecjax.attacks.invented_clients import user_of_items
+from fedrecjax.attacks.targeted.invented_clients import user_of_items
 from fedrecjax.config import ConfigError, TrainConfig
 from fedrecjax.datasets import DataError, ItemLists
 from fedrecjax.models.visual_rows import VisualParameters
-from fedrecjax.runner import simulate
+from fedrecjax.simulation.runner import simulate
 from fedrecjax.types import Public, beside_features
-from tests.lockstep import make_run
 from tests.models import clients
 from tests.models.rounds import RULES, assert_rounds_match, locally, uneven
 from tests.oracles import visual_models
+from tests.support.lockstep import make_run
 
 LENGTHS = (0, 1, 2, 33, 3, 7, 2)
 NUM_ITEMS, F = 20, 3

@@ -10,7 +10,7 @@ from fedrecjax.defenses import chain, gdmpd, norm_bound
 from fedrecjax.vision import visuals as module
 from fedrecjax.vision.visuals import Visuals
 from tests.oracles import image_step as oracle
-from tests.small_images import BARE, DENOISER, SHAPE, F, item_images, plain_extract, visuals_of
+from tests.support.small_images import BARE, DENOISER, SHAPE, F, item_images, plain_extract, visuals_of
 
 NUM_ITEMS = 40
 

@@ -1,0 +1,1 @@
+"""The command `python -m experiments.compatibility`: which models, attacks and defences run together."""

@@ -1,0 +1,178 @@
+"""Results as tables: of one cell, and of all finished cells of a folder."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from experiments.grid import AXES, Cell, shown
+from experiments.results.paths import cell_dir, finished_config, finished_dirs
+from experiments.atomic_files import new_file, new_folder
+from fedrecjax.config import owners
+from fedrecjax.simulation.runner import Result
+
+_IDENTITY = ("config_hash", "version")
+_TIMES = ("wall_s", "compile_s")
+
+
+def field_types() -> dict[str, type[pl.DataType]]:
+  """The column type of every configuration field by dotted name, in order; tuples are text joined with +."""
+  result: dict[str, type[pl.DataType]] = {name: pl.String for name in AXES}
+  result["seed"] = pl.Int64
+  for owner, config in owners().items():
+    for field, annotation in typing.get_type_hints(config).items():
+      result[f"{owner}.{field}"] = _column_type(annotation)
+  return result
+
+
+def _column_type(annotation: Any) -> type[pl.DataType]:
+  if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+    annotation = next(one for one in typing.get_args(annotation) if one is not type(None))
+  if typing.get_origin(annotation) in (Literal, tuple):
+    return pl.String
+  return {int: pl.Int64, float: pl.Float64, bool: pl.Boolean}.get(annotation, pl.String)
+
+
+def cell_frames(cell: Cell, result: Result, version: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+  """The tables of a cell.
+
+  Args:
+    cell: what was run.
+    result: of the run.
+    version: of the package.
+
+  Returns:
+    (one row per evaluation point with every configuration field, one row per benign user at the last point). A
+    metric that has no value, such as the exposure of a target that every user already has, is null.
+  """
+  metrics = pl.DataFrame(result.metrics).fill_nan(None)
+  kinds = field_types()
+  constants = [
+    pl.lit(result.compile_s, pl.Float64).alias("compile_s"),
+    pl.lit("+".join(str(item) for item in result.targets), pl.String).alias("targets"),
+    pl.lit(cell.hash, pl.String).alias("config_hash"),
+    pl.lit(version, pl.String).alias("version"),
+  ]
+  for name, value in cell.flat.items():
+    plain = shown(value) if isinstance(value, list) else value
+    constants.append(pl.lit(plain, kinds[name]).alias(name))
+  per_user = pl.DataFrame({"user": np.asarray(result.users, np.int64), **result.per_user}).fill_nan(None)
+  return metrics.with_columns(constants), per_user
+
+
+def round_frames(result: Result) -> dict[str, pl.DataFrame]:
+  """Tables by name, where there is anything to tell; undefined shares are null.
+
+  One row per round: "detection" is there for defences that reject or rescale uploads, "stealth" where somebody is
+  malicious. One row per target and step in which images are uploaded: "images", under an attack that changes them.
+  """
+  frames = {}
+  for name, columns in (("detection", result.detection), ("stealth", result.stealth)):
+    if columns:
+      rounds = len(next(iter(columns.values())))
+      frames[name] = pl.DataFrame({"round": np.arange(1, rounds + 1), **columns}).fill_nan(None)
+  if result.images:
+    frames["images"] = pl.DataFrame(result.images).fill_nan(None)
+  return frames
+
+
+def write_cell(
+  out_dir: pathlib.Path, cell: Cell, result: Result, version: str, arrays: Mapping[str, Mapping[str, Any]]
+) -> None:
+  """Writes the folder of a finished cell, as a whole.
+
+  Args:
+    out_dir: folder of the sweep.
+    cell: that was run.
+    result: of it.
+    version: of the package.
+    arrays: NumPy archives to put beside, by file name.
+  """
+  metrics, per_user = cell_frames(cell, result, version)
+  with new_folder(cell_dir(out_dir, cell)) as folder:
+    metrics.write_parquet(folder / "metrics.parquet")
+    per_user.write_parquet(folder / "per_user.parquet")
+    for name, frame in round_frames(result).items():
+      frame.write_parquet(folder / f"{name}.parquet")
+    for name, archive in arrays.items():
+      np.savez_compressed(folder / name, **archive)
+    content = {"config_hash": cell.hash, "version": version, "config": cell.flat}
+    (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n")
+
+
+def read_metrics(out_dir: pathlib.Path, cell: Cell) -> pl.DataFrame:
+  """One row per evaluation point of a finished cell."""
+  return pl.read_parquet(cell_dir(out_dir, cell) / "metrics.parquet")
+
+
+def read_per_user(out_dir: pathlib.Path, cell: Cell) -> pl.DataFrame:
+  """One row per benign user of a finished cell."""
+  return pl.read_parquet(cell_dir(out_dir, cell) / "per_user.parquet")
+
+
+def results_of(folders: list[pathlib.Path]) -> pl.DataFrame:
+  """One row per finished cell with its last metrics; fields that do not apply to a cell are null."""
+  last = [pl.read_parquet(folder / "metrics.parquet").tail(1) for folder in folders]
+  if not last:
+    return pl.DataFrame(schema={name: pl.String for name in _IDENTITY})
+  table = pl.concat(last, how="diagonal_relaxed")
+  return table.select(column_order(table.columns)).sort([*AXES, "config_hash"])
+
+
+def column_order(columns: list[str]) -> list[str]:
+  """Axes, then what was measured, then the fields of owners, then identity: the same for any order of cells.
+
+  >>> column_order(["er@5", "train.epochs", "hr@10", "version", "seed", "hr@5", "wall_s"])
+  ['seed', 'hr@5', 'hr@10', 'er@5', 'wall_s', 'train.epochs', 'version']
+  """
+  fields = [name for name in field_types() if name not in AXES]
+  kinds = ("hr", "ndcg", "er", "target_ndcg")
+
+  def place(name: str) -> tuple[int, int, int, str]:
+    metric, at, k = name.partition("@")
+    if name in AXES:
+      return 0, AXES.index(name), 0, ""
+    if name in ("epoch", "round", "targets"):
+      return 1, 0, 0, name
+    if at and metric in kinds:
+      return 2, kinds.index(metric), int(k), ""
+    if name in fields:
+      return 5, fields.index(name), 0, ""
+    return (
+      {True: 4, False: 3}[name in _TIMES] if "." not in name and name not in _IDENTITY else 6,
+      0,
+      0,
+      name,
+    )
+
+  return sorted(columns, key=place)
+
+
+def rebuild_results(out_dir: pathlib.Path) -> pl.DataFrame:
+  """Writes results.parquet and results.csv anew from all finished cells of the folder.
+
+  Shards that end together each write all cells that they see. Looking again after writing makes sure that the
+  last one to write has seen every cell.
+  """
+  while True:
+    folders = finished_dirs(out_dir)
+    table = results_of(folders)
+    with new_file(out_dir / "results.parquet") as file:
+      table.write_parquet(file)
+    with new_file(out_dir / "results.csv") as file:
+      table.write_csv(file)
+    if finished_dirs(out_dir) == folders:
+      return table
+
+
+def versions_of(out_dir: pathlib.Path, cells: list[Cell]) -> set[str]:
+  """The package versions that computed these cells."""
+  contents = (finished_config(cell_dir(out_dir, cell)) for cell in cells)
+  return {str(content.get("version")) for content in contents if content is not None}

@@ -1,0 +1,147 @@
+"""The command `python -m experiments.sweep`: flags to cells, cells to results, results to a table and a picture."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from experiments.command_line import HelpAsked, output, print_line, use_folder
+from experiments.errors import UsageError
+from experiments.grid import Cell, cell_name, expand, varying_fields
+from experiments.memory import keep_freed_memory
+from experiments.recipes import RECIPES
+from experiments.results.paths import NETWORKS, clean, is_finished
+from experiments.sweep.flags import Options, parse_command_line
+from experiments.sweep.listing import listing
+from experiments.tables import print_table
+from fedrecjax.config import ConfigError
+from fedrecjax.datasets import DataError
+from fedrecjax.version import __version__
+
+DONE, SOME_FAILED, BAD_INPUT = 0, 1, 2
+INTERRUPTED, TERMINATED = 130, 143
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs the command.
+
+  Args:
+    argv: the program's name and its flags; by default those of the process.
+
+  Returns:
+    Exit status: 0 all cells done, 1 some failed, 2 bad flags or data, 130 or 143 if interrupted or terminated.
+  """
+  arguments = list(sys.argv if argv is None else argv)
+  try:
+    options = parse_command_line(arguments)
+    cells = options.shard.of(expand(blocks_of(options), options.settings))
+    if options.list_only:
+      print_table(listing(cells, options.out_dir), output())
+      return DONE
+    return sweep(options, cells, arguments[1:])
+  except HelpAsked as text:
+    print(text)
+    return DONE
+  except (UsageError, ConfigError, DataError) as error:
+    print(f"sweep: {error}", file=sys.stderr)
+    return BAD_INPUT
+  except OSError as error:
+    print(f"sweep: {error}", file=sys.stderr)
+    return SOME_FAILED
+
+
+def blocks_of(options: Options) -> list[dict[str, str]]:
+  """The grids that the command line asks for."""
+  if not options.recipes:
+    return [{}]
+  return [dict(block) for name in options.recipes for block in RECIPES[name].settings]
+
+
+def sweep(options: Options, cells: Sequence[Cell], arguments: Sequence[str]) -> int:
+  """Runs the cells that are not finished, then reports on all of them.
+
+  Args:
+    options: of the command line.
+    cells: of this shard.
+    arguments: the flags as given, for jobs that run the same command.
+
+  Returns:
+    Exit status.
+
+  Raises:
+    UsageError, ConfigError, DataError: if nothing can be run as asked.
+  """
+  from experiments.sweep.run import Terminated, termination_raises
+  from experiments.sweep.summary import conclude, interrupted
+
+  use_folder(options.out_dir)
+  clean(options.out_dir)
+  try:
+    with termination_raises():
+      local = options.launcher == "local"
+      failures = run_here(options, cells) if local else run_elsewhere(options, arguments)
+      return SOME_FAILED if conclude(options, cells, failures, output()) else DONE
+  except KeyboardInterrupt:
+    interrupted(options, cells)
+    return INTERRUPTED
+  except Terminated:
+    interrupted(options, cells)
+    return TERMINATED
+
+
+def run_here(options: Options, cells: Sequence[Cell]) -> dict[str, str]:
+  """Runs the unfinished cells in this process; returns why cells failed, by their hash."""
+  from experiments.sweep.progress import make_progress
+  from experiments.sweep.run import (
+    check_fit,
+    load_datasets,
+    run_cells,
+    use_compilation_cache,
+  )
+  from experiments.sweep.visuals import load_visuals
+
+  keep_freed_memory()
+  if options.compilation_cache_dir is not None:
+    use_compilation_cache(options.compilation_cache_dir)
+  todo = [cell for cell in cells if not (options.resume and is_finished(options.out_dir, cell))]
+  console = Console(stderr=True)
+  if len(todo) < len(cells):
+    print_line(console, f"{len(cells) - len(todo)} of {len(cells)} cells are finished in {options.out_dir}")
+  if not todo:
+    return {}
+  datasets = load_datasets(todo, options.data_dir)
+  visuals = load_visuals(
+    todo, datasets, options.data_dir, functools.partial(print_line, console), options.out_dir / NETWORKS,
+  )
+  check_fit(todo, datasets, visuals)
+  varying = varying_fields(cells)
+  epochs = sum(cell.config.train.epochs for cell in todo)
+  with make_progress(console, cells=len(todo), epochs=epochs) as progress:
+    return run_cells(
+      todo,
+      datasets=datasets,
+      visuals=visuals,
+      out_dir=options.out_dir,
+      name=lambda cell: cell_name(cell, varying),
+      progress=progress,
+      version=__version__,
+      debug=options.debug,
+    )
+
+
+def run_elsewhere(options: Options, arguments: Sequence[str]) -> dict[str, str]:
+  """Runs shards as jobs and waits for them; their failures are found in their files."""
+  from experiments.sweep.launch import run_on_ray, run_on_slurm, shard_commands
+
+  commands = shard_commands(arguments, options.num_shards)
+  if options.launcher == "slurm":
+    statuses = run_on_slurm(commands, folder=options.out_dir / "slurm", parameters=options.slurm_parameters)
+  else:
+    statuses = run_on_ray(commands)
+  for index, status in enumerate(statuses):
+    if status not in (DONE, SOME_FAILED):
+      print(f"sweep: shard {index}/{len(statuses)} ended with exit status {status}", file=sys.stderr)
+  return {}

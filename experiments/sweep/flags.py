@@ -1,0 +1,243 @@
+"""The flags of the command, most of them generated from the fields of the configuration's dataclasses."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from experiments.command_line import read_flags
+from experiments.errors import UsageError
+from experiments.grid import AXES, Shard, parse_shard, shown
+from experiments.recipes import RECIPES
+from fedrecjax.config import REGISTRIES, field_help, owners
+from fedrecjax.config.presets import PRESET_FIELD, PRESETS
+from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS
+from fedrecjax.methods.fields import expected
+
+LAUNCHERS = ("local", "slurm", "ray")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """What the command line asks for.
+
+  Attributes:
+    settings: axes and fields given, by flag name.
+    recipes: names of recipes; empty for a grid of flags alone.
+    out_dir: where results go.
+    data_dir: folder of the data sets; None: the default.
+    launcher: one of `LAUNCHERS`.
+    shard: the part of the grid to run.
+    num_shards: for launchers other than local: jobs to start.
+    slurm_parameters: of submitit's executor.
+    resume: whether finished cells are skipped.
+    list_only: whether to list the cells instead of running them.
+    compilation_cache_dir: where compiled programs are kept between processes; None: nowhere.
+    debug: whether to train client by client without compilation.
+  """
+
+  settings: dict[str, str]
+  recipes: tuple[str, ...]
+  out_dir: pathlib.Path
+  data_dir: pathlib.Path | None
+  launcher: str
+  shard: Shard
+  num_shards: int
+  slurm_parameters: dict[str, int | str]
+  resume: bool
+  list_only: bool
+  compilation_cache_dir: pathlib.Path | None
+  debug: bool
+
+
+def parse_command_line(argv: Sequence[str]) -> Options:
+  """Reads the command line.
+
+  Args:
+    argv: the program's name and its flags.
+
+  Raises:
+    HelpAsked: for --help or --helpfull.
+    UsageError: for flags that cannot be used.
+  """
+  values = define_flags(flags.FlagValues())
+  read_flags(values, argv, {"help": _short_help, "helpfull": _full_help})
+  return _options(values)
+
+
+def define_flags(values: flags.FlagValues) -> flags.FlagValues:
+  """Defines all flags in `values` and returns it."""
+
+  def text(name: str, help_text: str, group: str, default: str | None = None) -> None:
+    flags.DEFINE_string(name, default, help_text, flag_values=values, module_name=group)
+
+  def switch(name: str, default: bool, help_text: str) -> None:
+    flags.DEFINE_bool(name, default, help_text, flag_values=values, module_name="sweep")
+
+  text(
+    "recipe",
+    "comma list of tables to run, which the other flags override: "
+    + "; ".join(f"{name} ({recipe.title})" for name, recipe in RECIPES.items())
+    + ". Without recipe, axes and fields: demo.",
+    "sweep",
+  )
+  text("out_dir", "folder of the results; default results/RECIPE or results/sweep.", "sweep")
+  text(
+    "data_dir",
+    f"folder with one folder per data set; default: the environment variable {DATA_DIR_VARIABLE}, "
+    "else a cache folder of the user.",
+    "sweep",
+  )
+  flags.DEFINE_enum(
+    "launcher",
+    "local",
+    LAUNCHERS,
+    "where cells run: in this process, or in --num_shards jobs.",
+    flag_values=values,
+    module_name="sweep",
+  )
+  text("shard", "i/n: run part i of n only, i from 0 to n-1.", "sweep", "0/1")
+  flags.DEFINE_integer(
+    "num_shards",
+    1,
+    "jobs that --launcher=slurm or ray starts.",
+    lower_bound=1,
+    flag_values=values,
+    module_name="sweep",
+  )
+  text(
+    "slurm_parameters",
+    "comma list of key=value for submitit's executor, for example timeout_min=120,slurm_partition=gpu,gpus_per_node=1.",
+    "sweep",
+    "",
+  )
+  switch("resume", True, "skip cells that are finished in --out_dir.")
+  switch("list", False, "print the cells and stop.")
+  switch("debug", False, "train client by client without compilation, in seconds per round; what fails or is not a"
+         " finite number is then named with its round, client and stage.")
+  text(
+    "compilation_cache_dir",
+    "folder where JAX keeps compiled programs for later processes on the same kind of machine; default: none are kept.",
+    "sweep",
+  )
+  flags.DEFINE_bool(
+    "help",
+    False,
+    "show the flags of the sweep and its axes.",
+    short_name="h",
+    flag_values=values,
+    module_name="sweep",
+  )
+  switch("helpfull", False, "show all flags.")
+  text("dataset", f"data sets: {', '.join(DATASETS)}, or paths of files; default synthetic.", "axes")
+  for kind, default in (("model", "mf"), ("attack", "none"), ("defense", "none")):
+    joined = " Parts of one defense are joined with +." if kind == "defense" else ""
+    text(kind, f"{kind}s: {', '.join(REGISTRIES[kind].names())}.{joined} default {default}.", "axes")
+  text("seed", "seeds; ranges like 0-4 are allowed. default 0.", "axes")
+  for owner, config in owners().items():
+    annotations = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
+      described = field_help(owner, field.name).rstrip(".")
+      text(
+        f"{owner}.{field.name}",
+        f"{described}. {expected(annotations[field.name])}; default {_default(field.default)}.",
+        owner,
+      )
+  text(
+    PRESET_FIELD,
+    "evaluation protocol of a paper, which other flags override: "
+    + "; ".join(f"{name} ({_fields(preset)})" for name, preset in PRESETS.items()) + ".",
+    "eval",
+  )
+  return values
+
+
+def _fields(preset: dict[str, Any]) -> str:
+  return ", ".join(f"{field}={shown(value)}" for field, value in preset.items())
+
+
+def _default(value: Any) -> str:
+  return "none" if value is None or value == () else shown(value)
+
+
+def _short_help(values: flags.FlagValues) -> str:
+  return _help(values, ("sweep", "axes")) + "\n\n--helpfull explains the fields of all owners."
+
+
+def _full_help(values: flags.FlagValues) -> str:
+  return _help(values, ("sweep", "axes", *owners()))
+
+
+def _help(values: flags.FlagValues, groups: Sequence[str]) -> str:
+  by_group = values.flags_by_module_dict()
+  lines = [
+    "python -m experiments.sweep [flags]",
+    "",
+    "Axes and fields take comma lists; the grid is their product.",
+  ]
+  for group in groups:
+    lines += ["", f"{group}:"]
+    for flag in by_group[group]:
+      lines.append(flags.text_wrap(f"--{flag.name}: {flag.help}", indent="      ", firstline_indent="  "))
+  return "\n".join(lines)
+
+
+def _options(values: flags.FlagValues) -> Options:
+  fields = [f"{owner}.{field.name}" for owner, config in owners().items() for field in dataclasses.fields(config)]
+
+  def value(name: str) -> Any:
+    return values[name].value
+
+  settings = {name: value(name) for name in (*AXES, *fields, PRESET_FIELD) if value(name) is not None}
+  recipes = _recipes(value("recipe"), settings)
+  shard = parse_shard(value("shard"))
+  launcher = value("launcher")
+  if launcher == "local" and values["num_shards"].present:
+    raise UsageError("--num_shards goes with --launcher=slurm or ray; use --shard=i/n to run a part here")
+  if launcher != "local" and values["shard"].present:
+    raise UsageError(f"--shard goes with --launcher=local; --launcher={launcher} makes --num_shards parts itself")
+  if launcher != "slurm" and values["slurm_parameters"].present:
+    raise UsageError("--slurm_parameters goes with --launcher=slurm")
+  return Options(
+    settings=settings,
+    recipes=recipes,
+    out_dir=pathlib.Path(value("out_dir") or f"results/{'+'.join(recipes) or 'sweep'}"),
+    data_dir=_folder(value("data_dir")),
+    launcher=launcher,
+    shard=shard,
+    num_shards=value("num_shards"),
+    slurm_parameters=_slurm_parameters(value("slurm_parameters")),
+    resume=value("resume"),
+    list_only=value("list"),
+    compilation_cache_dir=_folder(value("compilation_cache_dir")),
+    debug=value("debug"),
+  )
+
+
+def _folder(text: str | None) -> pathlib.Path | None:
+  return pathlib.Path(text) if text else None
+
+
+def _recipes(text: str | None, settings: dict[str, str]) -> tuple[str, ...]:
+  if text is None:
+    return () if settings else ("demo",)
+  names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+  for name in names:
+    if name not in RECIPES:
+      raise UsageError(f"--recipe must be a comma list of {', '.join(RECIPES)}, got {name!r}")
+  return names
+
+
+def _slurm_parameters(text: str) -> dict[str, int | str]:
+  result: dict[str, int | str] = {}
+  for part in filter(None, text.split(",")):
+    key, equals, value = part.partition("=")
+    if not (key and equals and value):
+      raise UsageError(f"--slurm_parameters must be a comma list of key=value, got {part!r}")
+    result[key] = int(value) if value.isdecimal() else value
+  return result

@@ -1,0 +1,28 @@
+"""The cells of a sweep as a table, before anything is run."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+from experiments.grid import AXES, Cell, shown, varying_fields
+from experiments.results.paths import is_finished
+from experiments.tables import Table
+
+
+def listing(cells: Sequence[Cell], out_dir: pathlib.Path) -> Table:
+  """One row per cell: what tells it apart, its hash, and whether its results are there.
+
+  Args:
+    cells: in the order in which they run.
+    out_dir: folder of the results; it need not exist.
+  """
+  fields = varying_fields(cells) or list(AXES)
+  finished = [is_finished(out_dir, cell) for cell in cells]
+  rows = tuple(
+    (*(shown(cell.flat.get(name)) for name in fields), cell.hash, "yes" if done else "no")
+    for cell, done in zip(cells, finished, strict=True)
+  )
+  same = "" if not cells else " ".join(f"{name}={shown(cells[0].flat[name])}" for name in AXES if name not in fields)
+  title = f"{len(cells)} cells, {sum(finished)} of them finished in {out_dir}"
+  return Table(title, (*fields, "hash", "finished"), rows, len(fields) + 2, (f"All: {same}",) if same else ())

@@ -1,0 +1,198 @@
+"""Runs cells one after another in this process; a cell that fails does not stop the others."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from experiments.atomic_files import new_file
+from experiments.errors import UsageError
+from experiments.grid import Cell
+from experiments.results.cell_files import write_cell
+from experiments.results.paths import failure_file
+from experiments.results.uploaded_images import FILE, uploaded_images
+from experiments.sweep.progress import SweepProgress
+from experiments.sweep.visuals import VisualsKey, visuals_key
+from fedrecjax.config import DataConfig
+from fedrecjax.datasets import Dataset, load
+from fedrecjax.defenses import chain
+from fedrecjax.federation.population import make_population
+from fedrecjax.simulation.evaluation import evaluation_data
+from fedrecjax.simulation.runner import Result, simulate_config
+from fedrecjax.simulation.visual_features import check_images
+from fedrecjax.vision.visuals import Visuals
+
+DataKey = tuple[str, DataConfig]
+
+
+class Terminated(BaseException):
+  """The process was asked to end (SIGTERM)."""
+
+
+def load_dataset(name: str, data: DataConfig, data_dir: pathlib.Path | None) -> Dataset:
+  """A data set as a configuration has it.
+
+  Raises:
+    DataError: if it cannot be loaded.
+  """
+  return load(
+    name, data_dir=data_dir, split=data.split, repeats=data.repeats, too_few=data.too_few, seed=data.seed,
+    test_ratio=data.test_ratio,
+  )
+
+
+def load_datasets(cells: Sequence[Cell], data_dir: pathlib.Path | None) -> dict[DataKey, Dataset]:
+  """The data sets of these cells, each loaded once.
+
+  Raises:
+    DataError: if one cannot be loaded.
+  """
+  loaded: dict[DataKey, Dataset] = {}
+  for cell in cells:
+    key = (cell.config.dataset, cell.config.data)
+    if key not in loaded:
+      loaded[key] = load_dataset(*key, data_dir)
+  return loaded
+
+
+def check_fit(
+  cells: Sequence[Cell], datasets: dict[DataKey, Dataset], visuals: Mapping[VisualsKey, Visuals]
+) -> None:
+  """Checks, before anything is trained, that images, targets and evaluation fit the data sets.
+
+  Raises:
+    ConfigError: if a number or a method does not fit a data set.
+    DataError: if a data set cannot be evaluated as asked.
+  """
+  checked: set[Any] = set()
+  for cell in cells:
+    config = cell.config
+    key = (config.dataset, config.data)
+    seen = visuals.get(visuals_key(cell))
+    methods = (config.model, config.attack, config.defense)
+    if (key, config.images, *methods) not in checked:
+      checked.add((key, config.images, *methods))
+      defense = chain(*(part.build() for part in config.defense))
+      check_images(datasets[key], config.model.build(), config.attack.build(), defense, seen)
+    if (key, config.images, config.attacker, config.eval) in checked:
+      continue
+    checked.add((key, config.images, config.attacker, config.eval))
+    has_image = None if seen is None else seen.images.has_image
+    population = make_population(datasets[key], config.attacker, config.seed, has_image)
+    evaluation_data(
+      datasets[key], config.eval, population.targets, population.users,
+      evaluated=population.evaluated(config.eval.left_out),
+    )
+
+
+def run_cells(
+  cells: Sequence[Cell],
+  *,
+  datasets: dict[DataKey, Dataset],
+  visuals: Mapping[VisualsKey, Visuals],
+  out_dir: pathlib.Path,
+  name: Callable[[Cell], str],
+  progress: SweepProgress,
+  version: str,
+  debug: bool = False,
+) -> dict[str, str]:
+  """Runs cells and writes their folders.
+
+  Args:
+    cells: to run, in this order.
+    datasets: from :func:`load_datasets`.
+    visuals: from :func:`experiments.sweep.visuals.load_visuals`.
+    out_dir: folder of the results.
+    name: names a cell.
+    progress: is told how far things are.
+    version: of the package.
+    debug: whether to train client by client, see :mod:`fedrecjax.simulation.debugging`.
+
+  Returns:
+    Why cells failed, a line each, by hash; the same is in `out_dir/failures`.
+  """
+  failures: dict[str, str] = {}
+  for cell in cells:
+    config = cell.config
+    progress.start(name(cell), config.train.epochs)
+    started = time.perf_counter()
+    seen = visuals.get(visuals_key(cell))
+    try:
+      result = simulate_config(
+        config, datasets[config.dataset, config.data], progress.advance, debug=debug, visuals=seen,
+      )
+      images = uploaded_images(result, seen)
+      write_cell(out_dir, cell, result, version, {} if images is None else {FILE: images._asdict()})
+    except Exception as error:
+      failures[cell.hash] = reason_of(error)
+      _write_failure(out_dir, cell, name(cell), error)
+      progress.finish(f"failed: {failures[cell.hash]}")
+    else:
+      failure_file(out_dir, cell).unlink(missing_ok=True)
+      progress.finish(_summary(result, time.perf_counter() - started))
+  return failures
+
+
+def _summary(result: Result, seconds: float) -> str:
+  names = [name for kind in ("hr", "er") for name in result.metrics if name.startswith(f"{kind}@")]
+  shown = [name for name in names if name.endswith("@10")] or names[-1:]
+  values = " ".join(f"{name} {result.metrics[name][-1]:.4f}" for name in shown)
+  return f"{values}, {seconds:.1f} s"
+
+
+def reason_of(error: Exception) -> str:
+  """One line that says what went wrong; the kind of error is named where the message alone would not tell."""
+  lines = str(error).strip().splitlines()
+  message = lines[0] if lines else "no message"
+  expected = type(error).__module__.startswith("fedrecjax.")
+  return message if expected else f"{type(error).__name__}: {message}"
+
+
+def _write_failure(out_dir: pathlib.Path, cell: Cell, name: str, error: Exception) -> None:
+  content = {
+    "config_hash": cell.hash,
+    "name": name,
+    "reason": reason_of(error),
+    "traceback": traceback.format_exception(error),
+    "config": cell.flat,
+  }
+  with new_file(failure_file(out_dir, cell)) as file:
+    file.write_text(json.dumps(content, indent=2) + "\n")
+
+
+@contextmanager
+def termination_raises() -> Iterator[None]:
+  """Within the block SIGTERM raises :class:`Terminated`, so that what is finished is still gathered."""
+
+  def handle(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise Terminated
+
+  before = signal.signal(signal.SIGTERM, handle)
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGTERM, before)
+
+
+def use_compilation_cache(folder: pathlib.Path) -> None:
+  """Keeps compiled programs in a folder for later processes.
+
+  Raises:
+    UsageError: if the folder cannot be made.
+  """
+  import jax
+
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise UsageError(f"--compilation_cache_dir: {error}") from error
+  jax.config.update("jax_compilation_cache_dir", str(folder))
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -1,0 +1,119 @@
+"""The end of a sweep: result files, tables, the picture, and what failed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+from rich.console import Console
+
+from experiments.command_line import print_line
+from experiments.grid import Cell, cell_name, expand, varying_fields
+from experiments.recipes import RECIPES
+from experiments.results.cell_files import rebuild_results, versions_of
+from experiments.results.paths import failure_file, is_finished
+from experiments.results.plots import PlotError, plot_utility_exposure
+from experiments.results.report import compare_with_unattacked, recipe_table, summarise
+from experiments.results.round_tables import detection_table, stealth_table
+from experiments.results.uploaded_images import draw_images
+from experiments.sweep.flags import Options
+from experiments.tables import Table, print_table, write_markdown
+
+
+def conclude(options: Options, cells: Sequence[Cell], failures: Mapping[str, str], console: Console) -> int:
+  """Gathers what is finished, reports on it, and names what is not.
+
+  Args:
+    options: of the command line.
+    cells: of this shard.
+    failures: why cells failed in this process, by their hash.
+    console: for tables.
+
+  Returns:
+    Number of cells that failed; one computed anew counts even where its former result is kept.
+  """
+  results = rebuild_results(options.out_dir)
+  finished = [cell for cell in cells if is_finished(options.out_dir, cell)]
+  if finished:
+    tables = tables_of(options, finished, results)
+    write_markdown(tables, options.out_dir / "table.md")
+    for table in tables:
+      print_table(table, console)
+    for draw in (_draw_curves, _draw_images):
+      try:
+        draw(options, finished, console)
+      except PlotError as error:
+        print(f"sweep: {error}", file=sys.stderr)
+    _warn_of_versions(options, finished)
+  print_line(console, f"Results: {options.out_dir / 'results.csv'} ({results.height} cells)")
+  return _name_failed(options, cells, finished, failures)
+
+
+def _draw_curves(options: Options, finished: Sequence[Cell], console: Console) -> None:
+  file = options.out_dir / "utility_exposure.png"
+  of_recipe = {"wanted": RECIPES[options.recipes[0]].metrics} if options.recipes else {}
+  plot_utility_exposure(finished, options.out_dir, file, **of_recipe)
+  print_line(console, f"Picture: {file}")
+
+
+def _draw_images(options: Options, finished: Sequence[Cell], console: Console) -> None:
+  file = options.out_dir / "uploaded_images.png"
+  left_out = draw_images(finished, options.out_dir, file)
+  if left_out is not None:
+    note = f", without {left_out} further configurations" if left_out else ""
+    print_line(console, f"Images: {file}{note}")
+
+
+def tables_of(options: Options, finished: Sequence[Cell], results: pl.DataFrame) -> list[Table]:
+  """A table per recipe, or one of the grid; the comparison with runs without attack; what every round tells."""
+  tables = []
+  for name in options.recipes:
+    own = {cell.hash for cell in expand(RECIPES[name].settings, options.settings)}
+    cells = [cell for cell in finished if cell.hash in own]
+    if cells:
+      tables.append(recipe_table(RECIPES[name], cells, results, options.settings))
+  if not options.recipes:
+    tables.append(summarise(finished, results, title="Sweep"))
+  further = tuple(
+    table(finished, options.out_dir) for table in (compare_with_unattacked, detection_table, stealth_table)
+  )
+  return [*tables, *(table for table in further if table is not None)]
+
+
+def interrupted(options: Options, cells: Sequence[Cell]) -> None:
+  """Says what is kept of a sweep that was stopped."""
+  rebuild_results(options.out_dir)
+  finished = sum(is_finished(options.out_dir, cell) for cell in cells)
+  elsewhere = "" if options.launcher == "local" else "; jobs that were started go on"
+  print(
+    f"sweep: stopped with {finished} of {len(cells)} cells finished in {options.out_dir};"
+    f" the same command goes on from there{elsewhere}",
+    file=sys.stderr,
+  )
+
+
+def _warn_of_versions(options: Options, finished: Sequence[Cell]) -> None:
+  versions = versions_of(options.out_dir, list(finished))
+  if len(versions) > 1:
+    print(
+      f"sweep: these cells were computed by different versions of fedrecjax: {', '.join(sorted(versions))};"
+      " --resume=false computes them anew",
+      file=sys.stderr,
+    )
+
+
+def _name_failed(options: Options, cells: Sequence[Cell], finished: Sequence[Cell], failures: Mapping[str, str]) -> int:
+  done = {cell.hash for cell in finished} - set(failures)
+  failed = [cell for cell in cells if cell.hash not in done]
+  varying = varying_fields(cells)
+  for cell in failed:
+    file = failure_file(options.out_dir, cell)
+    reason = failures.get(cell.hash)
+    if reason is None:
+      reason = json.loads(file.read_text())["reason"] if file.is_file() else "it was not run"
+    print(f"sweep: failed: {cell_name(cell, varying)}: {reason}", file=sys.stderr)
+  if failed:
+    print(f"sweep: {len(failed)} of {len(cells)} cells failed; see {options.out_dir / 'failures'}", file=sys.stderr)
+  return len(failed)

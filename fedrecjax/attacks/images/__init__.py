@@ -1,0 +1,4 @@
+"""Attacks of providers who change the pictures of their own items.
+
+What sees and purifies pictures is in `vision`.
+"""

@@ -1,0 +1,129 @@
+"""A-ra and A-hum: the attacker invents users and trains the public parameters until the targets suit them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from fedrecjax.attacks.registry import ATTACKS
+from fedrecjax.attacks.targeted.explicit_boosting import boosting_loss
+from fedrecjax.clients.user_vectors import lone_vector
+from fedrecjax.methods.hyperparameters import check, traced
+from fedrecjax.types import Attack, AttackView, ClientUpdates, Model, State
+from fedrecjax.uploads.rows import item_rows, with_shared
+
+
+def dislike_loss(model: Model, user: jax.Array, target_rows: jax.Array, shared: Any) -> jax.Array:
+  """How much a user likes the targets: -log(1 - sigmoid(score)), averaged over them; arguments as `boosting_loss`."""
+  vector = lone_vector(model, user, target_rows[0], shared)
+  logits = jax.vmap(model.score_row, in_axes=(None, 0, None))(vector, target_rows, shared)
+  return jnp.mean(jax.nn.softplus(logits))
+
+
+def hard_user(
+  model: Model, user: jax.Array, target_rows: jax.Array, shared: Any, *, steps: int, step_size: jax.Array | float
+) -> jax.Array:
+  """Moves a user by gradient descent until it likes the targets less, all else held fixed.
+
+  Args:
+    model: base recommender.
+    user: `[d]`.
+    target_rows: `[T, d]`.
+    shared: the other public parameters.
+    steps: number of steps.
+    step_size: of each.
+
+  Returns:
+    `[d]`.
+  """
+
+  def step(_: jax.Array, user: jax.Array) -> jax.Array:
+    return user - step_size * jax.grad(dislike_loss, argnums=1)(model, user, target_rows, shared)
+
+  return lax.fori_loop(0, steps, step, user)
+
+
+def _invented_users(*, num_users: int, init_std: jax.Array | float, steps: int, step_size: float | None) -> Attack:
+  def of_client(view: AttackView, key: jax.Array) -> tuple[jax.Array, Any]:
+    """What one client uploads: gradients of the targets' rows `[T, d]` and of the shared parameters."""
+    table, shared = view.received
+    rows, dim = table[view.targets], view.public.items.shape[1]
+    users = init_std * jax.random.normal(key, (num_users, dim))
+    if steps > 0:
+      size = view.learning_rate if step_size is None else step_size
+      users = jax.vmap(lambda user: hard_user(view.model, user, rows, shared, steps=steps, step_size=size))(users)
+
+    def loss(rows: jax.Array, shared: Any) -> jax.Array:
+      return jnp.mean(jax.vmap(boosting_loss, in_axes=(None, 0, None, None))(view.model, users, rows, shared))
+
+    for_rows, for_shared = jax.grad(loss, argnums=(0, 1))(rows, shared)
+    return for_rows[:, :dim], for_shared
+
+  def poison(
+    state: State, uploads: ClientUpdates, view: AttackView, key: jax.Array
+  ) -> tuple[ClientUpdates, State]:
+    del uploads
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, view.client)
+    rows, shared = jax.vmap(lambda key: of_client(view, key))(keys)
+    sent = item_rows(view.slot, view.active, view.targets, rows, view.public.items.shape[0])
+    return with_shared(sent, view.slot, view.active, shared, view.num_clients), state
+
+  return Attack(poison)
+
+
+def _check_users(name: str, num_users: int, init_std: float) -> None:
+  check(num_users > 0, f"{name}.num_users must be positive, got {num_users}")
+  check(init_std > 0, f"{name}.init_std must be positive, got {init_std}")
+
+
+@ATTACKS.register
+@traced
+def a_ra(*, num_users: int = 10, init_std: float = 0.01) -> Attack:
+  """A-ra: each malicious client invents random users and uploads what makes them like the targets.
+
+  Args:
+    num_users: users that a client invents anew each time, s; 10 is the published code's.
+    init_std: standard deviation of their normal distribution, sigma; that of the model's initialisation.
+
+  Returns:
+    A model-poisoning attack without knowledge: the targets' rows and all shared parameters.
+
+  Raises:
+    ValueError: if a number is not positive.
+
+  References:
+    Rong et al., "Poisoning Deep Learning Based Recommender Model in Federated Learning Scenarios", 2022.
+  """
+  _check_users("a_ra", num_users, init_std)
+  return _invented_users(num_users=num_users, init_std=init_std, steps=0, step_size=None)
+
+
+@ATTACKS.register
+@traced
+def a_hum(
+  *, num_users: int = 10, init_std: float = 0.01, steps: int = 30, step_size: float | None = None
+) -> Attack:
+  """A-hum: as A-ra, but the invented users are first trained to dislike the targets.
+
+  Args:
+    num_users: users that a client invents anew each time, s; 10 is the published code's.
+    init_std: standard deviation of their normal distribution, sigma; that of the model's initialisation.
+    steps: of gradient descent that harden the users; 30 is the published code's.
+    step_size: of those; none: the learning rate, as in the published code.
+
+  Returns:
+    A model-poisoning attack without knowledge: the targets' rows and all shared parameters.
+
+  Raises:
+    ValueError: if a number is not positive.
+
+  References:
+    Rong et al., "Poisoning Deep Learning Based Recommender Model in Federated Learning Scenarios", 2022.
+  """
+  _check_users("a_hum", num_users, init_std)
+  check(steps > 0, f"a_hum.steps must be positive, got {steps}")
+  check(step_size is None or step_size > 0, f"a_hum.step_size must be positive or none, got {step_size}")
+  return _invented_users(num_users=num_users, init_std=init_std, steps=steps, step_size=step_size)

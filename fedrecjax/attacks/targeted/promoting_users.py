@@ -1,0 +1,165 @@
+"""Synthetic users as PSMU and its relatives use them: whom they stand for, and how far targets are from their lists."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fedrecjax.attacks.targeted.invented_clients import user_of_items
+from fedrecjax.attacks.targeted.promotion import Competitors, MarginOn, competitors, promotion_loss
+from fedrecjax.attacks.targeted.synthetic_users import InnerOptimizer, draw_synthetic, synthetic_user
+from fedrecjax.methods.hyperparameters import check
+from fedrecjax.types import AttackContext, AttackView, ClientUpdates, ImageView, Loss, Model, Public
+from fedrecjax.uploads.rows import item_rows, with_shared
+
+
+class Settings(NamedTuple):
+  """Hyperparameters of synthetic users; see :func:`fedrecjax.attacks.targeted.psmu`, whose arguments they are."""
+
+  num_items: int
+  num_negatives: int
+  inner_optimizer: InnerOptimizer
+  inner_steps: int
+  inner_lr: jax.Array | float
+  init_std: jax.Array | float
+  top_k: int
+  alternatives: int
+  margin_on: MarginOn
+
+
+class SyntheticUser(NamedTuple):
+  """A user that the attacker has invented and trained.
+
+  Attributes:
+    items: its items, int32 `[n]`.
+    private: its own vector `[d]`.
+  """
+
+  items: jax.Array
+  private: jax.Array
+
+
+class Recommender(NamedTuple):
+  """The recommender as an attacker knows it.
+
+  Attributes:
+    model: functions of the base recommender.
+    loss: of one sample.
+    received: the parameters as the model's functions take them.
+    dim: d.
+  """
+
+  model: Model
+  loss: Loss
+  received: Public
+  dim: int
+
+
+def known_to(view: AttackView | ImageView) -> Recommender:
+  """The recommender as an attacker or a provider sees it."""
+  assert view.loss is not None
+  return Recommender(view.model, view.loss, view.received, view.public.items.shape[1])
+
+
+def check_settings(owner: str, settings: Settings) -> None:
+  """Raises ValueError, naming the attack's field, if a number is out of its range."""
+  for name in ("num_items", "num_negatives", "inner_steps", "inner_lr", "init_std", "top_k"):
+    number = getattr(settings, name)
+    check(number > 0, f"{owner}.{name} must be positive, got {number}")
+  check(settings.alternatives >= 0, f"{owner}.alternatives must not be negative, got {settings.alternatives}")
+
+
+def allowed_items(settings: Settings, context: AttackContext) -> jax.Array:
+  """Items that synthetic users may hold: all but targets, int32 `[M - T]`.
+
+  Raises:
+    ValueError: if there are too few of them.
+  """
+  allowed = np.setdiff1d(np.arange(context.num_items), context.targets)
+  others = max(settings.top_k, settings.alternatives)
+  if len(allowed) < settings.num_items + others:
+    raise ValueError(f"synthetic users of {settings.num_items} items and lists of {others} others need"
+                     f" {settings.num_items + others} items that are no targets, there are {len(allowed)}")
+  return jnp.asarray(allowed, jnp.int32)
+
+
+def check_users(context: AttackContext) -> None:
+  """Raises ValueError if a provider would have no user to be led by."""
+  if context.num_malicious == 0:
+    raise ValueError("attacker.malicious_ratio leaves no synthetic user, which the images would be made for")
+
+
+def invent(settings: Settings, known: Recommender, allowed: jax.Array, key: jax.Array) -> SyntheticUser:
+  """Draws a user's items among those allowed and trains its vector on them (Yuan et al., 2023, Eq. 13)."""
+  table, shared = known.received
+  drawn = draw_synthetic(
+    key, allowed, num_positives=settings.num_items, num_negatives=settings.num_negatives, num_items=table.shape[0],
+    dim=known.dim, init_std=settings.init_std,
+  )
+  private = synthetic_user(
+    known.model, known.loss, drawn.private, table[drawn.items], table[drawn.negatives], shared,
+    optimizer=settings.inner_optimizer, steps=settings.inner_steps, step_size=settings.inner_lr,
+  )
+  return SyntheticUser(drawn.items, private)
+
+
+def lifted_above(settings: Settings, known: Recommender, user: SyntheticUser, targets: jax.Array) -> Competitors:
+  """The items that each target is to be lifted above for a user, as the parameters are."""
+  table, shared = known.received
+  vector = user_of_items(known.model, user.private, table[user.items], shared)
+  return competitors(
+    known.model.score(known.received, vector, None), user.items, targets, table[:, : known.dim], top_k=settings.top_k,
+    alternatives=settings.alternatives,
+  )
+
+
+def shortfall(
+  settings: Settings, known: Recommender, user: SyntheticUser, above: Competitors, rows: jax.Array, shared: Any
+) -> jax.Array:
+  """How far other items stand above the targets for a user, a sum (Yuan et al., 2023, Eq. 14 for one user).
+
+  Args:
+    settings: hyperparameters.
+    known: the recommender, of which all rows but the targets' are.
+    user: the synthetic user.
+    above: from :func:`lifted_above`.
+    rows: of the targets as the model's functions take them, `[T, d]`.
+    shared: the other public parameters.
+  """
+  table = known.received.items
+  vector = user_of_items(known.model, user.private, table[user.items], shared)
+  return promotion_loss(
+    known.model, vector, rows, table[above.items], above.counted, shared, margin_on=settings.margin_on
+  )
+
+
+def promotion_gradients(
+  settings: Settings, known: Recommender, user: SyntheticUser, targets: jax.Array
+) -> tuple[jax.Array, Any]:
+  """What a malicious client uploads for a user (Yuan et al., 2023, Eq. 15 and 16).
+
+  Returns:
+    Gradients of the targets' embeddings `[T, d]` and of the shared parameters.
+  """
+  table, shared = known.received
+  above = lifted_above(settings, known, user, targets)
+  for_rows, for_shared = jax.grad(
+    lambda rows, shared: shortfall(settings, known, user, above, rows, shared), argnums=(0, 1)
+  )(table[targets], shared)
+  return for_rows[:, : known.dim], for_shared
+
+
+def promoting_uploads(view: AttackView, rows: jax.Array, shared: Any, *, upload_shared: bool) -> ClientUpdates:
+  """Uploads of targets' rows alone (Yuan et al., 2023, Eq. 16).
+
+  Args:
+    view: of the round.
+    rows: gradients of the targets' embeddings, of each malicious client `[A, T, d]`.
+    shared: of the shared parameters, a pytree of `[A, ...]`.
+    upload_shared: whether these are sent.
+  """
+  sent = item_rows(view.slot, view.active, view.targets, rows, view.public.items.shape[0])
+  return with_shared(sent, view.slot, view.active, shared if upload_shared else (), view.num_clients)

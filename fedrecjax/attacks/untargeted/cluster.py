@@ -1,0 +1,254 @@
+"""ClusterAttack: malicious clients draw all item embeddings together into a few dense clusters.
+
+Yu et al., "Untargeted Attack against Federated Recommendation Systems via Poisonous Item Embeddings and the Defense",
+AAAI 2023. Where the paper and its published code differ, the choice is an option; docs/fidelity_attacks.md compares
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from fedrecjax.attacks.idle import when_active
+from fedrecjax.attacks.registry import ATTACKS
+from fedrecjax.attacks.untargeted.cluster_count import ClusterCount, Rounding, first_count, next_counts, update_count
+from fedrecjax.attacks.untargeted.kmeans import random_kmeans
+from fedrecjax.clients.sampling import distinct_numbers
+from fedrecjax.methods.hyperparameters import check, traced
+from fedrecjax.numerics.random import uniform
+from fedrecjax.types import Array, Attack, AttackContext, AttackView, ClientUpdates
+from fedrecjax.uploads.rows import clip_factor, item_rows, row_norms
+
+Bound = Literal["rescale", "clip"]
+Reduction = Literal["mean", "sum"]
+Statistics = Literal["all_rows", "touched"]
+# In the published code, against a division by zero.
+_LEAST_NORM = 1e-8
+
+OwnInit = Callable[[AttackContext], Any]
+OwnGradients = Callable[[Any, AttackView, Array], Array]
+
+
+class ClusterState(NamedTuple):
+  """State of :func:`cluster`.
+
+  Attributes:
+    clusters: their number and what decides about it.
+    sampled: clients whose honest uploads the norms are estimated from, float32 scalar.
+    own: what the malicious clients know of their own data, where they use more than their uploads; else `()`.
+  """
+
+  clusters: ClusterCount
+  sampled: Array
+  own: Any = ()
+
+
+class Settings(NamedTuple):
+  """The hyperparameters of :func:`cluster`."""
+
+  initial_clusters: int
+  min_clusters: int
+  max_clusters: int
+  adaptive: bool
+  threshold: Array | float
+  threshold_growth: Array | float
+  decay: Array | float
+  rounding: Rounding
+  reduction: Reduction
+  bound: Bound
+  statistics: Statistics
+  max_deviations: Array | float
+  num_sampled: int
+  tolerance: Array | float
+  max_iterations: int
+
+  def checked(self, name: str) -> Settings:
+    """The settings themselves.
+
+    Raises:
+      ValueError: naming the attack and the field, if one is out of range.
+    """
+    check(self.min_clusters > 0, f"{name}.min_clusters must be positive, got {self.min_clusters}")
+    check(self.max_clusters >= self.min_clusters,
+          f"{name}.max_clusters must be at least {name}.min_clusters, got {self.max_clusters}")
+    check(self.min_clusters <= self.initial_clusters <= self.max_clusters,
+          f"{name}.initial_clusters must lie between the fewest and the most clusters, got {self.initial_clusters}")
+    for field in ("threshold", "num_sampled", "tolerance", "max_iterations"):
+      check(getattr(self, field) > 0, f"{name}.{field} must be positive, got {getattr(self, field)}")
+    for field in ("threshold_growth", "max_deviations"):
+      check(getattr(self, field) >= 0, f"{name}.{field} must be 0 or more, got {getattr(self, field)}")
+    check((self.decay >= 0) & (self.decay <= 1), f"{name}.decay must lie in 0..1, got {self.decay}")
+    return self
+
+
+def norm_statistics(
+  pool: ClientUpdates, num_items: int, sampled: Array, statistics: Statistics
+) -> tuple[Array, Array]:
+  """Mean and standard deviation of the norms of honest item rows.
+
+  Args:
+    pool: honest uploads, one row per client and item.
+    num_items: M.
+    sampled: clients that they are from.
+    statistics: "all_rows" counts M rows for each of the clients, those that it did not upload as zero; "touched"
+      counts uploaded rows alone.
+
+  Returns:
+    Mean and standard deviation (over n - 1) of the norms; 0 where there are none, or only one.
+  """
+  used = pool.item < num_items
+  norms = jnp.where(used, row_norms(pool.row), 0.0)
+  touched = jnp.sum(used).astype(norms.dtype)
+  count = sampled * num_items if statistics == "all_rows" else touched
+  mean = jnp.sum(norms) / jnp.maximum(count, 1.0)
+  squares = jnp.sum(jnp.where(used, (norms - mean) ** 2, 0.0)) + (count - touched) * mean**2
+  return mean, jnp.sqrt(squares / jnp.maximum(count - 1, 1.0))
+
+
+def bounded(gradient: Array, bound: Array, rule: Bound) -> Array:
+  """Rows brought to their bounds.
+
+  Args:
+    gradient: `[..., d]`.
+    bound: of each row `[...]`.
+    rule: "clip" only shortens (Eq. 3); "rescale" lengthens too. A row of zeros stays one.
+
+  Returns:
+    `[..., d]`.
+  """
+  norm = row_norms(gradient)
+  if rule == "clip":
+    return gradient * clip_factor(norm, jnp.broadcast_to(bound, norm.shape))[..., None]
+  return gradient * (bound / (norm + _LEAST_NORM))[..., None]
+
+
+def cluster_attack(
+  settings: Settings, own_init: OwnInit | None = None, own_gradients: OwnGradients | None = None
+) -> Attack:
+  """The attack with the given settings.
+
+  Args:
+    settings: checked.
+    own_init: what to remember of the malicious clients' own data.
+    own_gradients: `(own, view, key) -> [A, M, d]`: what each client adds to the gradient before it is bounded.
+  """
+  one = settings
+  more, fewer = next_counts(one.min_clusters, one.max_clusters, one.rounding)
+
+  def init(key: Array, context: AttackContext) -> ClusterState:
+    del key
+    if one.max_clusters > context.num_items:
+      raise ValueError(f"max_clusters = {one.max_clusters} clusters start from as many items, and there are"
+                       f" {context.num_items}")
+    sampled = jnp.float32(min(one.num_sampled, context.num_malicious))
+    own = () if own_init is None else own_init(context)
+    return ClusterState(first_count(one.initial_clusters, one.threshold), sampled, own)
+
+  def prepare(state: ClusterState, view: AttackView, key: Array) -> tuple[Array, ClusterState]:
+    """Rows of all places `[A, M, d]`, and the next state."""
+    table = view.public.items
+    for_centers, for_bounds, for_own = jax.random.split(key, 3)
+    first = distinct_numbers(for_centers, table.shape[0], one.max_clusters)
+    found = random_kmeans(
+      table, first, state.clusters.number, tolerance=one.tolerance, max_iterations=one.max_iterations
+    )
+    deviation = table - found.center[found.label]
+    parts = state.clusters.number if one.reduction == "mean" else 1
+    loss = jnp.sum(deviation * deviation) / parts
+    gradient = 2 * deviation / parts
+    assert view.pool is not None
+    mean, spread = norm_statistics(view.pool, table.shape[0], state.sampled, one.statistics)
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(for_bounds, view.client)
+    share = jax.vmap(lambda key: uniform(key, (table.shape[0],)))(keys)
+    bound = mean + one.max_deviations * share * spread
+    if own_gradients is None:
+      gradient = jnp.broadcast_to(gradient, (*bound.shape, gradient.shape[1]))
+    else:
+      gradient = gradient + own_gradients(state.own, view, for_own)
+    clusters = state.clusters
+    if one.adaptive:
+      clusters = update_count(
+        clusters, loss, decay=one.decay, growth=one.threshold_growth, more=more, fewer=fewer
+      )
+    return bounded(gradient, bound, one.bound), state._replace(clusters=clusters)
+
+  def poison(
+    state: ClusterState, uploads: ClientUpdates, view: AttackView, key: Array
+  ) -> tuple[ClientUpdates, ClusterState]:
+    num_items = view.public.items.shape[0]
+    rows, state = prepare(state, view, key)
+    sent = item_rows(view.slot, view.active, jnp.arange(num_items, dtype=jnp.int32), rows, num_items)
+    return sent._replace(shared=uploads.shared, sent=uploads.sent), state
+
+  return Attack(when_active(poison), init, requires=frozenset({"own_data"}), pool=one.num_sampled, colludes=True)
+
+
+@ATTACKS.register
+@traced
+def cluster(
+  *,
+  initial_clusters: int = 2,
+  min_clusters: int = 1,
+  max_clusters: int = 50,
+  adaptive: bool = True,
+  threshold: float = 100.0,
+  threshold_growth: float = 0.0,
+  decay: float = 0.999,
+  rounding: Rounding = "nearest",
+  reduction: Reduction = "mean",
+  bound: Bound = "rescale",
+  statistics: Statistics = "all_rows",
+  max_deviations: float = 3.0,
+  num_sampled: int = 50,
+  tolerance: float = 1e-4,
+  max_iterations: int = 300,
+) -> Attack:
+  """ClusterAttack: each malicious client uploads, for all items, the gradient that draws clusters together.
+
+  The malicious clients of a round split the item table by k-means, from random items as centres, and upload the
+  gradient of the sum of squared distances to the centres (Eq. 2), every row brought to a bound estimated from what
+  they would upload if they behaved. They share one clustering and the estimate, and differ in the bounds they draw.
+  Their own vectors and other parameters are trained honestly. Defaults are the published code's.
+
+  Args:
+    initial_clusters: clusters at first; 2 for MovieLens, 8 for Gowalla in the paper.
+    min_clusters: fewest clusters, K_min.
+    max_clusters: most clusters, K_max; at most the number of items.
+    adaptive: the number of clusters follows the loss (Algorithm 1), or stays as it is (section 5.6).
+    threshold: attacked rounds in which the average loss has risen more often than fallen, or the other way round,
+      before the number of clusters changes, R.
+    threshold_growth: share by which the threshold grows with each change; 0 is the paper's, a constant. The published
+      code reads an option for it that it does not have.
+    decay: of the average loss, beta; the paper gives no value.
+    rounding: of a new number of clusters, to the "nearest" (published code) or "floor" (Algorithm 1).
+    reduction: the loss is divided by the number of clusters, "mean" (published code), or not, "sum" (Eq. 2). Without
+      effect on rescaled rows.
+    bound: rows are brought to exactly their bound, "rescale" (published code), or only shortened to it, "clip"
+      (Eq. 3).
+    statistics: norms are taken from "all_rows" of the table at each sampled client, nearly all zero (published
+      code), or from those rows that it would upload, "touched".
+    max_deviations: a bound is the mean norm plus this many standard deviations times a number drawn from 0 to 1 for
+      each client and row; 3 in both.
+    num_sampled: malicious clients, in the round or not, whose honest uploads the norms are estimated from.
+    tolerance: k-means ends when all centres together move by less than this.
+    max_iterations: most iterations of k-means; the published code has no limit.
+
+  Returns:
+    A model-poisoning attack of clients with data of their own.
+
+  Raises:
+    ValueError: if a number is out of range; by `init`, if there are fewer items than `max_clusters`.
+
+  References:
+    Yu et al., "Untargeted Attack against Federated Recommendation Systems via Poisonous Item Embeddings and the
+    Defense", 2023, section 4.1, Eqs. 2 and 3, Algorithm 1.
+  """
+  settings = Settings(
+    initial_clusters, min_clusters, max_clusters, adaptive, threshold, threshold_growth, decay, rounding, reduction,
+    bound, statistics, max_deviations, num_sampled, tolerance, max_iterations,
+  )
+  return cluster_attack(settings.checked("cluster"))

@@ -1,0 +1,234 @@
+"""The configuration of a run: its sections and methods, their flat form by dotted name and a stable hash."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from fedrecjax.attacks import ATTACKS
+from fedrecjax.config.presets import PRESET_FIELD, PRESETS
+from fedrecjax.config.sections import (
+  SECTIONS,
+  AttackerConfig,
+  ConfigError,
+  DataConfig,
+  EvalConfig,
+  ImagesConfig,
+  TrainConfig,
+  check_field,
+  require,
+)
+from fedrecjax.defenses import DEFENSES
+from fedrecjax.methods.fields import expected, fits, is_optional, takes_numbers
+from fedrecjax.methods.registry import Registry, described
+from fedrecjax.models import MODELS
+
+REGISTRIES: dict[str, Registry[Any]] = {"model": MODELS, "attack": ATTACKS, "defense": DEFENSES}
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodConfig:
+  """A method by name and its hyperparameters.
+
+  Attributes:
+    kind: "model", "attack" or "defense".
+    name: as registered.
+    hyperparameters: instance of the registered config dataclass.
+  """
+
+  kind: str
+  name: str
+  hyperparameters: Any
+
+  def build(self) -> Any:
+    """The method itself.
+
+    Raises:
+      ConfigError: if a hyperparameter is out of its range.
+    """
+    try:
+      return REGISTRIES[self.kind][self.name].build(self.hyperparameters)
+    except ValueError as error:
+      raise ConfigError(str(error)) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+  """One run: everything that its result depends on.
+
+  Attributes:
+    dataset: name of a data set or path of a file.
+    model: base recommender.
+    attack: attack.
+    defense: parts of the defence, in order.
+    seed: seed of everything drawn in the run except the data.
+    data: see :class:`DataConfig`.
+    train: see :class:`TrainConfig`.
+    attacker: see :class:`AttackerConfig`.
+    eval: see :class:`EvalConfig`.
+    images: see :class:`ImagesConfig`.
+  """
+
+  dataset: str
+  model: MethodConfig
+  attack: MethodConfig
+  defense: tuple[MethodConfig, ...]
+  seed: int
+  data: DataConfig
+  train: TrainConfig
+  attacker: AttackerConfig
+  eval: EvalConfig
+  images: ImagesConfig
+
+  def flat(self) -> dict[str, Any]:
+    """All fields that apply, by dotted name; values are plain and JSON-ready (tuples as lists).
+
+    Those of images apply where there are images.
+    """
+    result: dict[str, Any] = {
+      "dataset": self.dataset,
+      "model": self.model.name,
+      "attack": self.attack.name,
+      "defense": "+".join(part.name for part in self.defense),
+      "seed": self.seed,
+    }
+    sections = [(name, getattr(self, name)) for name in SECTIONS if name != "images" or self.images.source != "none"]
+    methods = [(owner_of(part.kind, part.name), part.hyperparameters)
+              for part in (self.model, self.attack, *self.defense)]
+    for owner, section in sections + methods:
+      for field in dataclasses.fields(section):
+        value = getattr(section, field.name)
+        result[f"{owner}.{field.name}"] = list(value) if isinstance(value, tuple) else value
+    return result
+
+  def hash(self) -> str:
+    """16 hexadecimal digits that depend on every field, and on nothing else."""
+    text = json.dumps(self.flat(), sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def owner_of(kind: str, name: str) -> str:
+  """The owner's name of a method's fields; the two methods called none are told apart by their kind.
+
+  >>> owner_of("attack", "pieck_uea"), owner_of("defense", "none")
+  ('pieck_uea', 'none')
+  """
+  return name if not (kind == "attack" and name == "none") else "no_attack"
+
+
+def owners() -> dict[str, type]:
+  """Every owner of fields and its dataclass, in the order of help texts."""
+  result = dict(SECTIONS)
+  for kind, registry in REGISTRIES.items():
+    for name in registry.names():
+      if dataclasses.fields(registry[name].config):
+        result[owner_of(kind, name)] = registry[name].config
+  return result
+
+
+def field_help(owner: str, field: str) -> str:
+  """The description of a field, as on the command line."""
+  config = owners()[owner]
+  declared = next(one for one in dataclasses.fields(config) if one.name == field)
+  return declared.metadata.get("help") or described(config.__doc__, "Attributes")[field]
+
+
+def parse(annotation: Any, text: str, name: str) -> Any:
+  """The value that `text` stands for, of the type of a field.
+
+  Raises:
+    ConfigError: naming `name`, if the text is no such value.
+
+  >>> parse(tuple[int, ...], "5+10", "eval.ks"), parse(float | None, "none", "train.row_clip")
+  ((5, 10), None)
+  """
+  text, wanted = text.strip(), expected(annotation)
+  if is_optional(annotation):
+    if text.lower() == "none":
+      return None
+    annotation = next(one for one in typing.get_args(annotation) if one is not type(None))
+  readers: dict[Any, Callable[[str], Any]] = {
+    bool: lambda text: {"true": True, "1": True, "false": False, "0": False}[text.lower()],
+    int: int,
+    float: float,
+  }
+  if typing.get_origin(annotation) is tuple:
+    reader: Callable[[str], Any] = _integers
+  else:
+    reader = readers.get(annotation, str)
+  try:
+    value = reader(text)
+  except (ValueError, KeyError):
+    value = None
+  if not fits(annotation, value):
+    raise ConfigError(f"{name} must be {wanted}, got {text!r}")
+  return value
+
+
+def _integers(text: str) -> tuple[int, ...]:
+  return tuple(int(part) for part in text.split("+")) if text else ()
+
+
+def from_flat(values: dict[str, Any]) -> RunConfig:
+  """Builds a configuration from fields by dotted name; fields left out have their defaults.
+
+  Args:
+    values: plain values as :meth:`RunConfig.flat` makes them (JSON's lists are accepted for tuples). "eval.preset"
+      stands for the fields of a paper's protocol (:data:`fedrecjax.config.presets.PRESETS`), which other fields
+      override.
+
+  Raises:
+    ConfigError: for an unknown or foreign field or an impossible value.
+  """
+  values = _with_preset(values)
+  dataset, seed = values.pop("dataset", "synthetic"), values.pop("seed", 0)
+  require(isinstance(seed, int) and 0 <= seed < 2**31, "seed", "an integer of at least 0 and below 2^31", seed)
+  names = {"model": values.pop("model", "mf"), "attack": values.pop("attack", "none"),
+           "defense": values.pop("defense", "none")}
+  chosen = {"model": [names["model"]], "attack": [names["attack"]], "defense": names["defense"].split("+")}
+  if len(set(chosen["defense"])) < len(chosen["defense"]):
+    raise ConfigError(f"defense {names['defense']!r} names a part twice")
+  methods: dict[str, list[MethodConfig]] = {}
+  fields_of: dict[str, dict[str, Any]] = {}
+  for name, value in values.items():
+    owner, _, field = name.partition(".")
+    fields_of.setdefault(owner, {})[field] = tuple(value) if isinstance(value, list) else value
+  for kind, parts in chosen.items():
+    for name in parts:
+      try:
+        config = REGISTRIES[kind][name].config
+      except KeyError as error:
+        raise ConfigError(error.args[0]) from error
+      arguments = fields_of.pop(owner_of(kind, name), {})
+      methods.setdefault(kind, []).append(MethodConfig(kind, name, _instance(config, owner_of(kind, name), arguments)))
+  sections = {name: _instance(section, name, fields_of.pop(name, {})) for name, section in SECTIONS.items()}
+  if fields_of:
+    owner = next(iter(fields_of))
+    raise ConfigError(f"field {owner}.{next(iter(fields_of[owner]))} belongs to no part of this run")
+  if names["attack"] == "none":
+    sections["attacker"] = sections["attacker"].without_clients()
+  return RunConfig(dataset, methods["model"][0], methods["attack"][0], tuple(methods["defense"]), seed, **sections)
+
+
+def _with_preset(values: dict[str, Any]) -> dict[str, Any]:
+  name = values.get(PRESET_FIELD)
+  rest = {field: value for field, value in values.items() if field != PRESET_FIELD}
+  if name is None:
+    return rest
+  require(name in PRESETS, PRESET_FIELD, f"one of {', '.join(PRESETS)}", name)
+  return PRESETS[name] | rest
+
+
+def _instance(config: type, owner: str, arguments: dict[str, Any]) -> Any:
+  hints = typing.get_type_hints(config)
+  for name, value in arguments.items():
+    if name not in hints:
+      raise ConfigError(f"unknown field {owner}.{name}; known: {', '.join(sorted(hints)) or 'none'}")
+    check_field(hints[name], value, f"{owner}.{name}")
+    if takes_numbers(hints[name]) and isinstance(value, int):
+      arguments = {**arguments, name: float(value)}
+  return config(**arguments)

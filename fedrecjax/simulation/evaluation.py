@@ -1,0 +1,276 @@
+"""Evaluation of all benign users as one jitted function, users in chunks so that memory stays bounded."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from fedrecjax.clients.sampling import Complement, complement_of, distinct_ranks, item_of_rank
+from fedrecjax.clients.user_vectors import sequence_vectors, set_vectors, vectors_of
+from fedrecjax.config import EvalConfig
+from fedrecjax.datasets import DataError, Dataset, ItemLists
+from fedrecjax.metrics.exposure import exposure_ratio, target_ndcg
+from fedrecjax.metrics.ranking import discounts, gain, hit, standing
+from fedrecjax.types import Model, Public
+
+# Scores held at a time: small enough for a CPU's cache at 40,000 items, one chunk for sets like MovieLens-100K.
+SCORES_PER_CHUNK = 2**21
+TARGET_NDCG_K = 10
+
+
+class EvaluationData(NamedTuple):
+  """Users in chunks of B (the last may be padded), with what is ranked and what is masked.
+
+  Attributes:
+    user: int32 `[chunks, B]`; N where padded.
+    held_out: held-out items, int32 `[chunks, B, H]`; M where a user has fewer than H.
+    most: largest number of held-out items of a user in the chunk, int32 `[chunks]`.
+    masked_user: place within the chunk of each pair that is not ranked, training pairs and items set aside, int32
+      `[chunks, E]`; B where padded.
+    masked_item: its item, int32 `[chunks, E]`.
+    trained: which of those are training pairs, bool `[chunks, E]`.
+    targets: int32 `[T]`.
+    complement: for drawing candidates; None for full ranking.
+    history: latest training items of each user in order, unused places (M) first, int32 `[chunks, B, L]`; None for
+      models that do not read them in order.
+  """
+
+  user: jax.Array
+  held_out: jax.Array
+  most: jax.Array
+  masked_user: jax.Array
+  masked_item: jax.Array
+  trained: jax.Array
+  targets: jax.Array
+  complement: Complement | None
+  history: jax.Array | None = None
+
+
+def metric_names(config: EvalConfig) -> list[str]:
+  """Columns of the metrics that :func:`evaluate` returns, in order."""
+  names = [f"{metric}@{k}" for metric in ("hr", "ndcg", "er") for k in config.ks]
+  return [*names, f"target_ndcg@{TARGET_NDCG_K}"]
+
+
+def evaluation_data(
+  dataset: Dataset, config: EvalConfig, targets: np.ndarray, users: np.ndarray, *, history: int = 0,
+  width: int = 1, evaluated: np.ndarray | None = None,
+) -> EvaluationData:
+  """Prepares evaluation (host side).
+
+  Args:
+    dataset: training and held-out items.
+    config: what to rank among.
+    targets: item ids `[T]`.
+    users: the users to evaluate, as ids of the data set, in the order of the clients.
+    history: length L of the histories that the model reads; 0 if it reads none.
+    width: numbers that the model holds at a time for each score.
+    evaluated: which of `users` are evaluated, bool `[N]`; None: all.
+
+  Raises:
+    DataError: if nobody has a held-out item, or sampled candidates cannot be drawn.
+  """
+  lengths = dataset.test.lengths[users]
+  chosen = np.ones(len(users), bool) if evaluated is None else evaluated
+  lengths = np.where(chosen, lengths, 0)
+  if lengths.max(initial=0) == 0:
+    raise DataError(f"{dataset.name}: no user has a held-out item to evaluate")
+  complement = None
+  if config.candidates == "sampled":
+    if lengths.max() > 1:
+      raise DataError(f"{dataset.name}: eval.candidates=sampled needs at most one held-out item per user;"
+                      " use a leave-one-out split")
+    complement = complement_of(ItemLists.from_lists([_masked(dataset, user)[0] for user in users]))
+    free = dataset.num_items - int(np.max(np.asarray(complement.length))) - (not config.held_out_negative)
+    if free < config.num_negatives:
+      raise DataError(f"{dataset.name}: eval.num_negatives={config.num_negatives} candidates asked for, but a user"
+                      f" has only {free} items that it has not interacted with")
+  # Users with many held-out items together: the work on a chunk follows its largest user.
+  order = np.argsort(-lengths, kind="stable")
+  order = order[chosen[order]]
+  size = int(np.clip(SCORES_PER_CHUNK // (dataset.num_items * width), 1, len(order)))
+  chunks = -(-len(order) // size)
+  padded = np.full(chunks * size, len(users), np.int32)
+  padded[: len(order)] = order
+  user = padded.reshape(chunks, size)
+  lists = np.full((chunks * size, int(lengths.max())), dataset.num_items, np.int32)
+  for place, one in enumerate(order):
+    lists[place, : lengths[one]] = dataset.test.of(users[one])
+  held_out = lists.reshape(chunks, size, -1)
+  masked = [[_masked(dataset, users[one]) for one in chunk.tolist() if one < len(users)] for chunk in user]
+  most_pairs = max(sum(len(items) for items, _ in chunk) for chunk in masked)
+  masked_user = np.full((chunks, most_pairs), size, np.int32)
+  masked_item = np.zeros((chunks, most_pairs), np.int32)
+  trained = np.zeros((chunks, most_pairs), bool)
+  for number, chunk in enumerate(masked):
+    sizes = [len(items) for items, _ in chunk]
+    count = sum(sizes)
+    masked_user[number, :count] = np.repeat(np.arange(len(chunk)), sizes)
+    if count:
+      masked_item[number, :count], trained[number, :count] = (np.concatenate(part) for part in zip(*chunk, strict=True))
+  most = (held_out < dataset.num_items).sum(axis=2).max(axis=1)
+  arrays = (user, held_out, most, masked_user, masked_item)
+  histories = None
+  if history > 0:
+    read = np.full((chunks * size, history), dataset.num_items, np.int32)
+    for place, one in enumerate(order):
+      items = dataset.train.of(users[one])[-history:]
+      read[place, history - len(items) :] = items
+    histories = jnp.asarray(read.reshape(chunks, size, history))
+  return EvaluationData._make([
+    *(jnp.asarray(array, jnp.int32) for array in arrays), jnp.asarray(trained), jnp.asarray(targets, jnp.int32),
+    complement, histories,
+  ])
+
+
+def _masked(dataset: Dataset, user: int) -> tuple[np.ndarray, np.ndarray]:
+  """Items of a user that are not ranked, and which of them are training items."""
+  items = dataset.train.of(user)
+  if dataset.validation is None:
+    return items, np.ones(len(items), bool)
+  aside = dataset.validation.of(user)
+  return np.concatenate([items, aside]), np.arange(len(items) + len(aside)) < len(items)
+
+
+def _candidates(
+  data: EvaluationData,
+  config: EvalConfig,
+  user: jax.Array,
+  held_out: jax.Array,
+  owned: jax.Array,
+  key: jax.Array,
+  num_items: int,
+) -> jax.Array:
+  """Sampled candidates of one user `[num_negatives]`; `owned` says that the held-out item is in its training data."""
+  assert data.complement is not None
+  free = num_items - data.complement.length[user]
+  # The held-out item is left out by drawing as if the last free item did not exist, and moving everything from the
+  # held-out item on up by one place. It is not free if it repeats a training item.
+  left_out = ~owned & (not config.held_out_negative)
+  rank = distinct_ranks(key, free - left_out, config.num_negatives)
+  items = item_of_rank(data.complement, jnp.full_like(rank, user), rank, num_items)
+  moved = item_of_rank(data.complement, jnp.full_like(rank, user), rank + 1, num_items)
+  return jnp.where(left_out & (items >= held_out), moved, items)
+
+
+def user_vectors(
+  model: Model,
+  public: Public,
+  private: jax.Array,
+  pair_user: jax.Array,
+  pair_item: jax.Array,
+  trained: jax.Array,
+  history: jax.Array | None,
+  neighbors: tuple[jax.Array, jax.Array] | None = None,
+) -> jax.Array:
+  """The vectors that users' items are scored for.
+
+  Args:
+    model: makes them.
+    public: the server's parameters.
+    private: the users' own vectors `[B, d]`.
+    pair_user: user of each pair, int32 `[E]`, B where unused.
+    pair_item: its item, int32 `[E]`.
+    trained: which of the pairs are training pairs, bool `[E]`.
+    history: latest items of each user in order `[B, L]`; None for models that do not read them so.
+    neighbors: see :func:`fedrecjax.clients.user_vectors.set_vectors`.
+
+  Returns:
+    `[B, r]`.
+  """
+  if model.encode is not None:
+    assert history is not None
+    rows = public.items.at[history].get(mode="clip")
+    return sequence_vectors(model, rows, history < public.items.shape[0], public.shared)[:, -1]
+  if model.attend is not None:
+    rows = public.items[pair_item]
+    return set_vectors(model, private, rows, pair_user, trained, public.shared, neighbors=neighbors)
+  return private
+
+
+def evaluate(
+  model: Model,
+  public: Public,
+  private: jax.Array,
+  data: EvaluationData,
+  key: jax.Array,
+  neighbors: jax.Array | None = None,
+  *,
+  config: EvalConfig,
+  num_users: int,
+) -> tuple[jax.Array, jax.Array]:
+  """Metrics of all benign users.
+
+  Args:
+    model: scores items.
+    public: the server's parameters.
+    private: all clients' own vectors, benign users first `[clients, d]`.
+    data: from :func:`evaluation_data`.
+    key: for sampled candidates.
+    neighbors: clients whose vectors each user has been given, int32 `[clients, K]`, past the last client where there
+      are fewer; None while there are none.
+    config: static.
+    num_users: benign users N, static.
+
+  Returns:
+    (means over users `[metrics]`, values per user `[N, metrics]`), in the order of :func:`metric_names`. A user
+    without a held-out item has NaN for hr and ndcg, one without an eligible target NaN for er and target_ndcg;
+    means leave them out.
+  """
+  num_items = public.items.shape[0]
+  num_ks = len(config.ks)
+  size = data.user.shape[1]
+
+  def of_chunk(chunk: tuple[Any, ...]) -> jax.Array:
+    user, held_out, most, masked_user, masked_item, trained, history = chunk
+    known = None if neighbors is None else vectors_of(neighbors, private, user)
+    own = private.at[user].get(mode="clip")
+    own = user_vectors(model, public, own, masked_user, masked_item, trained, history, known)
+    scores = jax.vmap(model.score, in_axes=(None, 0, None))(public, own, None)
+    scores = scores.at[masked_user, masked_item].set(-jnp.inf, mode="drop")
+
+    def utility_of(own: jax.Array, scores: jax.Array, user: jax.Array, item: jax.Array) -> jax.Array:
+      if config.candidates == "sampled":
+        owned = scores.at[item].get(mode="clip") == -jnp.inf
+        drawn = _candidates(data, config, user, item, owned, jax.random.fold_in(key, user), num_items)
+        listed = model.score(public, own, jnp.append(drawn, jnp.minimum(item, num_items - 1)))
+        place = standing(listed, listed[-1])
+      else:
+        place = standing(scores, scores.at[item].get(mode="clip"))
+      values = [hit(place, k) for k in config.ks] + [gain(place, k) for k in config.ks]
+      return jnp.where(item < num_items, jnp.stack(values), 0.0)
+
+    def add_held_out(number: jax.Array, total: jax.Array) -> jax.Array:
+      return total + jax.vmap(utility_of)(own, scores, user, held_out[:, number])
+
+    utility = lax.fori_loop(0, most, add_held_out, jnp.zeros((size, 2 * num_ks)))
+    count = jnp.sum(held_out < num_items, axis=1)[:, None]
+    best = [jnp.asarray(discounts(k))[jnp.clip(count, 1, k)] for k in config.ks]
+    largest = jnp.concatenate([jnp.broadcast_to(jnp.maximum(count, 1), (size, num_ks)), *best], axis=1)
+    utility = jnp.where(count > 0, utility / largest, jnp.nan)
+    if config.exposure_among == "unseen":
+      scores = scores.at[jnp.arange(size)[:, None], held_out].set(-jnp.inf, mode="drop")
+
+    def exposure_of(scores: jax.Array) -> jax.Array:
+      eligible = scores[data.targets] > -jnp.inf
+      place = jax.vmap(standing, in_axes=(None, 0))(scores, scores[data.targets])
+      values = [exposure_ratio(place, eligible, k) for k in config.ks]
+      values.append(target_ndcg(place, eligible, TARGET_NDCG_K))
+      return jnp.where(jnp.any(eligible), jnp.stack(values), jnp.nan)
+
+    return jnp.concatenate([utility, jax.vmap(exposure_of)(scores)], axis=1)
+
+  chunks = (
+    data.user, data.held_out, data.most, data.masked_user, data.masked_item, data.trained, data.history
+  )
+  per_chunk = lax.map(of_chunk, chunks)
+  values = jnp.full((num_users, 3 * num_ks + 1), jnp.nan)
+  values = values.at[data.user.reshape(-1)].set(per_chunk.reshape(-1, values.shape[1]), mode="drop")
+  return jnp.nanmean(values, axis=0), values
+
+
+jitted_evaluation = jax.jit(evaluate, static_argnames=("config", "num_users"))

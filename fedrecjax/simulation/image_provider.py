@@ -1,0 +1,63 @@
+"""The provider of the targets' images over a whole run."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import jax
+import numpy as np
+
+from fedrecjax.simulation.image_step import image_columns, upload_images
+from fedrecjax.simulation.planning import Run
+from fedrecjax.simulation.programs import compiled_program
+from fedrecjax.types import SimulationState
+
+
+class Provider:
+  """Uploads before the first round of each epoch of the attack; without an attack by images it does nothing.
+
+  Attributes:
+    pictures: the targets' images after the last upload; None without an attack by images.
+    compile_s: seconds spent compiling the step.
+  """
+
+  def __init__(self, run: Run):
+    self.pictures = None if run.images is None else run.images.state
+    self.compile_s = 0.0
+    self._run = run
+    self._reports: list[jax.Array] = []
+    self._epochs: list[int] = []
+    if run.images is not None:
+      # Compiled before anything runs: training would go on unseen meanwhile.
+      self._step, self.compile_s = compiled_program(upload_images, *self._arguments(run.state, 0))
+
+  def _arguments(self, state: SimulationState, epoch: int) -> tuple[Any, ...]:
+    images = self._run.images
+    assert images is not None
+    return images.structure, images.constants, self._run.constants.parts, state, self.pictures, np.int32(epoch)
+
+  def parts(self, taken: slice) -> list[slice]:
+    """The rounds in parts that each end where an upload may come: epochs, all of one length and so of one program."""
+    if self._run.images is None:
+      return [taken]
+    cuts = range(taken.start, taken.stop + 1, self._run.rounds.per_epoch)
+    return [slice(start, stop) for start, stop in itertools.pairwise(cuts)]
+
+  def upload(self, state: SimulationState, number: int) -> SimulationState:
+    """The state after the step before a round, if there is one."""
+    images, epoch = self._run.images, number // self._run.rounds.per_epoch
+    if images is None or not images.start <= epoch < images.stop:
+      return state
+    state, self.pictures, report = self._step(*self._arguments(state, epoch)[1:])
+    self._reports.append(report)
+    self._epochs.append(epoch)
+    return state
+
+  def columns(self) -> dict[str, np.ndarray]:
+    """What the uploads report, see :func:`fedrecjax.simulation.image_step.image_columns`; empty without one."""
+    if not self._reports:
+      return {}
+    return image_columns(
+      [np.asarray(one) for one in self._reports], self._epochs, self._run.population.targets
+    )

@@ -1,0 +1,36 @@
+"""Compiled programs, each made once per process, and how long that took."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import jax
+
+from fedrecjax.simulation.image_step import ImageStructure
+from fedrecjax.simulation.records import Structure
+
+PROGRAMS: dict[Any, Any] = {}
+
+
+def compiled_program(function: Any, *arguments: Any, **static: Any) -> tuple[Any, float]:
+  """A jitted function compiled for arguments of these shapes, once per process, and the seconds that this took.
+
+  Calling the jitted function would do the same, but could not tell compile time from run time.
+
+  Args:
+    function: jitted; arguments that are structures are static in it.
+    *arguments: as for a call.
+    **static: likewise, hashable.
+
+  Returns:
+    The program, called with the arguments that are no structures, and seconds; 0 if it was there.
+  """
+  structure = [one for one in arguments if isinstance(one, (Structure, ImageStructure))]
+  leaves, tree = jax.tree.flatten([one for one in arguments if not isinstance(one, (Structure, ImageStructure))])
+  key = (function, *structure, tree, tuple(jax.typeof(leaf) for leaf in leaves), tuple(static.items()))
+  if key in PROGRAMS:
+    return PROGRAMS[key], 0.0
+  started = time.perf_counter()
+  PROGRAMS[key] = function.lower(*arguments, **static).compile()
+  return PROGRAMS[key], time.perf_counter() - started

@@ -1,0 +1,220 @@
+"""What a run is made of: static structure, functions, data, numbers and keys; and a round's input and report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from fedrecjax.clients.local_training import TrainingData
+from fedrecjax.simulation.evaluation import EvaluationData
+from fedrecjax.types import Array, Loss, Model
+
+
+class Structure(NamedTuple):
+  """Everything static: what distinguishes one compiled program from another, besides the shapes of arrays.
+
+  Attributes:
+    num_items: M.
+    num_benign: benign clients N.
+    num_clients: all clients.
+    capacity: training samples planned for a round, P.
+    num_negatives: q.
+    mean: whether a client's loss is a mean.
+    unique_rows: whether the defence's rule needs one row per client and item.
+    own_rows: rows planned for what a round's malicious clients would upload from their data if they behaved; 0 where
+      the attack does not replace such uploads.
+    omniscient: whether the attack has been granted all benign uploads.
+    num_tiles: tiles planned for the samples of a round (:mod:`fedrecjax.clients.tiles`).
+    own_shared: whether clients' gradients of shared parameters are told apart, and not only added up.
+    history: L of models that read a user's items in order; 0 for others.
+    local_steps: steps of gradient descent that a client takes before it uploads.
+    l2_rows: which item rows the L2 penalty is on.
+    l2_benign: whether it is part of benign clients' losses alone.
+    dropout: whether looked-up vectors are dropped.
+    pseudo_items: items that each client adds to hide its own.
+    pool_capacity: training samples planned for the pool of an attack (`Attack.pool`); 0 without one.
+    pool_tiles: tiles planned for them.
+  """
+
+  num_items: int
+  num_benign: int
+  num_clients: int
+  capacity: int
+  num_negatives: int
+  mean: bool
+  unique_rows: bool
+  own_rows: int
+  omniscient: bool
+  num_tiles: int = 0
+  own_shared: bool = False
+  history: int = 0
+  local_steps: int = 1
+  l2_rows: str = "none"
+  l2_benign: bool = False
+  dropout: bool = False
+  pseudo_items: int = 0
+  pool_capacity: int = 0
+  pool_tiles: int = 0
+
+
+class Parts(NamedTuple):
+  """The functions of the run's methods, as arguments: their numbers are traced. Absent ones are None.
+
+  Attributes:
+    model: base recommender.
+    loss: of one sample.
+    poison: of the attack.
+    samples: of the attack.
+    client_term: of the defence.
+    client_transform: of the defence.
+    filter: of the defence.
+    aggregate: of the defence; never absent.
+  """
+
+  model: Model
+  loss: Loss
+  poison: Any
+  samples: Any
+  client_term: Any
+  client_transform: Any
+  filter: Any
+  aggregate: Any
+
+
+class RunData(NamedTuple):
+  """All data of a run on the device.
+
+  Attributes:
+    training: what clients train on.
+    evaluation: what is evaluated, with the targets.
+  """
+
+  training: TrainingData
+  evaluation: EvaluationData
+
+
+class Numbers(NamedTuple):
+  """Numbers of training, traced.
+
+  Attributes:
+    learning_rate: step size of the server.
+    client_learning_rate: step size of each client, float32 `[clients]`, or of all.
+    l2: weight of the squared norms, half of which is added to each client's loss.
+    dropout: share of looked-up numbers that are left out.
+    neighbors_from: first round in which neighbours are used, int32 scalar.
+  """
+
+  learning_rate: Array | float
+  client_learning_rate: Array | float
+  l2: Array | float = 0.0
+  dropout: Array | float = 0.0
+  neighbors_from: Array | int = 0
+
+
+class Keys(NamedTuple):
+  """One key per purpose, all from the run's key."""
+
+  public: Array
+  private: Array
+  negatives: Array
+  attack: Array
+  defense: Array
+  clients: Array
+  evaluation: Array
+  images: Array
+
+
+def split_key(key: Array) -> Keys:
+  """Derives the keys of all purposes from the run's key."""
+  return Keys(*(jax.random.fold_in(key, purpose) for purpose in range(len(Keys._fields))))
+
+
+class Constants(NamedTuple):
+  """What does not change during a run, as arguments of the compiled program.
+
+  Attributes:
+    parts: functions of the methods.
+    data: on the device.
+    numbers: step sizes.
+    keys: of all purposes.
+  """
+
+  parts: Parts
+  data: RunData
+  numbers: Numbers
+  keys: Keys
+
+
+class RoundInput(NamedTuple):
+  """One round's place in the run; see :class:`fedrecjax.federation.participation.Rounds`.
+
+  Attributes:
+    number: round from 0, int32 scalar.
+    clients: int32 `[C]`.
+    malicious: int32 `[A]`.
+    slot: int32 `[A]`.
+    pool: malicious clients of the attack's pool, int32 `[pool]`; None without one.
+  """
+
+  number: Array
+  clients: Array
+  malicious: Array
+  slot: Array
+  pool: Array | None = None
+
+
+class RoundReport(NamedTuple):
+  """What a round tells about itself, for the researcher and not for the server.
+
+  Attributes:
+    loss: sum of the benign clients' losses.
+    benign: number of benign clients.
+    verdicts: of a defence that rejects or rescales uploads, see :func:`fedrecjax.metrics.detection.verdicts`; else
+      None.
+    stealth: of malicious uploads, see :func:`fedrecjax.metrics.stealth.measure_stealth`; None if nobody is malicious.
+  """
+
+  loss: Array
+  benign: Array
+  verdicts: Array | None
+  stealth: Array | None = None
+
+
+class Reports(NamedTuple):
+  """What several rounds tell about themselves.
+
+  Attributes:
+    loss: mean loss of the benign clients of all of them.
+    benign: number of those clients, each counted in each of its rounds.
+    verdicts: of each round, `[rounds, 2, 4]`, or None.
+    stealth: of each round, `[rounds, 6]`, or None.
+  """
+
+  loss: Array
+  benign: Array
+  verdicts: Array | None
+  stealth: Array | None
+
+
+def gathered(reports: RoundReport) -> Reports:
+  """Reports of rounds one behind another, `[rounds, ...]`, as one."""
+  benign = jnp.sum(reports.benign)
+  return Reports(jnp.sum(reports.loss) / benign, benign, reports.verdicts, reports.stealth)
+
+
+def joined(reports: Sequence[Reports]) -> Reports:
+  """Reports of stretches of rounds, one behind another, as one."""
+  if len(reports) == 1:
+    return reports[0]
+
+  def along(parts: Sequence[Array | None]) -> Array | None:
+    given = [part for part in parts if part is not None]
+    return jnp.concatenate(given) if given else None
+
+  benign = jnp.stack([one.benign for one in reports])
+  total = jnp.sum(benign)
+  loss = jnp.sum(benign * jnp.stack([one.loss for one in reports])) / total
+  return Reports(loss, total, along([one.verdicts for one in reports]), along([one.stealth for one in reports]))

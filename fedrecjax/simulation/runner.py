@@ -1,0 +1,274 @@
+"""A whole run from data to arrays: executes a plan and returns metrics over evaluation points."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from fedrecjax.config import AttackerConfig, EvalConfig, RunConfig, TrainConfig
+from fedrecjax.datasets import Dataset
+from fedrecjax.defenses import chain
+from fedrecjax.defenses import none as no_defense
+from fedrecjax.federation.participation import Rounds
+from fedrecjax.metrics.detection import detection_columns
+from fedrecjax.metrics.stealth import COUNTS, stealth_columns
+from fedrecjax.simulation.debugging import debug_rounds
+from fedrecjax.simulation.evaluation import jitted_evaluation, metric_names
+from fedrecjax.simulation.image_provider import Provider
+from fedrecjax.simulation.image_step import IMPOSSIBLE, ImageState
+from fedrecjax.simulation.planning import Run, plan, round_inputs
+from fedrecjax.simulation.programs import compiled_program
+from fedrecjax.simulation.records import Reports, joined
+from fedrecjax.simulation.round import jitted_rounds
+from fedrecjax.types import Attack, Defense, Model, Public, SimulationState, beside_features
+from fedrecjax.vision.visuals import Visuals
+
+POINTS_TOGETHER = 10
+
+
+class DivergedError(RuntimeError):
+  """Training produced a number that is not finite; the message says in which epoch."""
+
+
+class Result(NamedTuple):
+  """What a run returns.
+
+  Attributes:
+    metrics: one array over evaluation points per column: "epoch", "round", "hr@10" and so on, "train_loss",
+      "wall_s" (seconds since the start of training, without compilation).
+    per_user: one array over benign users per metric, at the last point; NaN where a metric has no value.
+    users: the benign users' ids in the data set `[N]`.
+    targets: item ids `[T]`.
+    state: the state after the last round.
+    compile_s: seconds spent compiling for this run.
+    detection: one array over rounds per column, see :func:`fedrecjax.metrics.detection.detection_columns`; empty for a
+      defence that neither rejects nor rescales uploads. `metrics` holds the same over the rounds since the point
+      before.
+    stealth: the same for what malicious uploads look like, see :func:`fedrecjax.metrics.stealth.stealth_columns`; empty
+      if nobody is malicious.
+    images: one array over the steps in which images were uploaded, and in each over targets, see
+      :func:`fedrecjax.simulation.image_step.image_columns`; empty without an attack by images.
+    pictures: the targets' images after the last step; None without one.
+  """
+
+  metrics: dict[str, np.ndarray]
+  per_user: dict[str, np.ndarray]
+  users: np.ndarray
+  targets: np.ndarray
+  state: SimulationState
+  compile_s: float
+  detection: dict[str, np.ndarray]
+  stealth: dict[str, np.ndarray]
+  images: dict[str, np.ndarray]
+  pictures: ImageState | None = None
+
+
+class AttackError(RuntimeError):
+  """An attack did what no attacker can do; the message says what."""
+
+
+def _points(rounds: Rounds, epochs: int, every: int) -> list[slice]:
+  """The rounds before each evaluation point; the last epoch is always one."""
+  ends = [*range(every, epochs, every), epochs]
+  return [slice(start * rounds.per_epoch, end * rounds.per_epoch) for start, end in itertools.pairwise([0, *ends])]
+
+
+def execute(
+  run: Run, *, epochs: int, every: int, progress: Callable[[int], None] | None = None, debug: bool = False
+) -> Result:
+  """Executes a planned run; its initial state is used up.
+
+  Results stay on the device until ten evaluation points, or the last, have been asked for.
+
+  Args:
+    run: from :func:`fedrecjax.simulation.planning.plan`.
+    epochs: as planned.
+    every: epochs between evaluation points.
+    progress: called with the number of epochs done, about every ten points.
+    debug: whether to train client by client without compilation, see :mod:`fedrecjax.simulation.debugging`.
+
+  Raises:
+    DivergedError: if the loss is no longer finite.
+    AttackError: if the attack uploads in the name of clients that are not its own.
+    DebugError: with `debug`, if a stage fails or makes a number that is not finite.
+  """
+  names = [*metric_names(run.evaluation), "train_loss"]
+  points = _points(run.rounds, epochs, every)
+  ends = np.array([taken.stop for taken in points])
+  state = run.state
+  rows: list[np.ndarray] = []
+  walls: list[float] = []
+  judged: list[np.ndarray] = []
+  looked: list[np.ndarray] = []
+  waiting: list[tuple[jax.Array, Reports]] = []
+  provider = Provider(run)
+  trained_s, compile_s = 0.0, provider.compile_s
+  per_user = None
+  for taken in points:
+    started = time.perf_counter()
+    parts = provider.parts(taken)
+    # Both programs are compiled before either runs: training would go on unseen while the other is compiled.
+    model, (data, key, neighbors) = run.constants.parts.model, _evaluated(run, taken)
+    measure, more = compiled_program(
+      jitted_evaluation, model, received(state), state.private, data, key, neighbors,
+      config=run.evaluation, num_users=run.structure.num_benign,
+    )
+    spent = 0.0
+    reports = []
+    for rounds in parts:
+      state = provider.upload(state, rounds.start)
+      if debug:
+        _check_pixels(provider)
+      arguments = (run.structure, run.constants, state, round_inputs(run.rounds, rounds))
+      if debug:
+        state, report = debug_rounds(*arguments)
+      else:
+        train, compiling = compiled_program(jitted_rounds, *arguments)
+        state, report = train(*arguments[1:])
+        spent += compiling
+      reports.append(report)
+    means, per_user = measure(model, received(state), state.private, data, key, neighbors)
+    waiting.append((means, joined(reports)))
+    if len(waiting) == POINTS_TOGETHER or taken is points[-1]:
+      rows += [np.append(np.asarray(means), np.asarray(one.loss)) for means, one in waiting]
+      judged += [np.asarray(one.verdicts) for _, one in waiting if one.verdicts is not None]
+      looked += [np.asarray(one.stealth) for _, one in waiting if one.stealth is not None]
+    compile_s += spent + more
+    trained_s += time.perf_counter() - started - spent - more
+    if len(rows) > len(walls):
+      before = walls[-1] if walls else 0.0
+      walls += [before + (trained_s - before) * (place + 1) / len(waiting) for place in range(len(waiting))]
+      waiting = []
+      _check_names(looked)
+      _check_pixels(provider)
+      _check_finite(np.array(rows)[:, -1], ends[: len(rows)] // run.rounds.per_epoch)
+      if progress is not None:
+        progress(int(taken.stop // run.rounds.per_epoch))
+  table = np.array(rows)
+  columns = {"epoch": ends // run.rounds.per_epoch, "round": ends}
+  columns |= {name: table[:, number] for number, name in enumerate(names)}
+  if judged:
+    columns |= detection_columns(np.array([counts.sum(axis=0) for counts in judged]))
+  if looked:
+    columns |= stealth_columns(np.array([sums.sum(axis=0) for sums in looked]))
+  columns["wall_s"] = np.array(walls)
+  values = np.asarray(per_user)
+  return Result(
+    metrics=columns,
+    per_user={name: values[:, number] for number, name in enumerate(names[:-1])},
+    users=run.population.users,
+    targets=run.population.targets,
+    state=state,
+    compile_s=compile_s,
+    detection=detection_columns(np.concatenate(judged)) if judged else {},
+    stealth=stealth_columns(np.concatenate(looked)) if looked else {},
+    images={name: column for name, column in provider.columns().items() if name != IMPOSSIBLE},
+    pictures=provider.pictures,
+  )
+
+
+def received(state: SimulationState) -> Public:
+  """What every client receives, as the model's functions take it."""
+  return beside_features(state.server.public, state.server.features)
+
+
+def _evaluated(run: Run, taken: slice) -> tuple[Any, jax.Array, jax.Array | None]:
+  """What an evaluation after the given rounds is over: data, a key, and who is whose neighbour by then."""
+  data, keys, numbers = run.constants.data, run.constants.keys, run.constants.numbers
+  neighbors = data.training.neighbors if taken.stop > numbers.neighbors_from else None
+  return data.evaluation, jax.random.fold_in(keys.evaluation, taken.stop - 1), neighbors
+
+
+def _check_finite(losses: np.ndarray, epochs: np.ndarray) -> None:
+  bad = ~np.isfinite(losses)
+  if bad.any():
+    raise DivergedError(f"training diverged: train_loss is {losses[bad][0]} at epoch {epochs[bad][0]};"
+                        " a smaller train.learning_rate may help")
+
+
+def _check_pixels(provider: Provider) -> None:
+  columns = provider.columns()
+  bad = columns.get(IMPOSSIBLE, np.zeros(0)) > 0
+  if bad.any():
+    raise AttackError(f"the image of item {columns['item'][bad][0]} in epoch {columns['epoch'][bad][0]} has pixel"
+                      " values outside 0..255, as the attack uploaded it or as the defense made it")
+
+
+def _check_names(looked: list[np.ndarray]) -> None:
+  foreign = sum(float(sums[:, COUNTS.index("foreign")].sum()) for sums in looked)
+  if foreign > 0:
+    raise AttackError(f"the attack uploaded {foreign:.0f} rows in the name of clients that are not its own; rows must"
+                      " carry the view.slot of an active place")
+
+
+def simulate(
+  dataset: Dataset,
+  *,
+  model: Model,
+  attack: Attack | None = None,
+  defense: Defense | None = None,
+  train: TrainConfig | None = None,
+  attacker: AttackerConfig | None = None,
+  evaluation: EvalConfig | None = None,
+  seed: int = 0,
+  progress: Callable[[int], None] | None = None,
+  debug: bool = False,
+  visuals: Visuals | None = None,
+) -> Result:
+  """Trains and evaluates one federated recommender under an attack and a defence.
+
+  Args:
+    dataset: training and held-out items.
+    model: base recommender.
+    attack: attack; none by default, and then nobody is malicious.
+    defense: defence; plain sums by default.
+    train: federated training.
+    attacker: malicious clients and targets.
+    evaluation: what to measure, and when.
+    seed: of everything drawn; the same seed gives the same bits on a CPU.
+    progress: called with the number of epochs done.
+    debug: whether to train client by client without compilation, which names the client and stage of a failure and
+      takes seconds per round.
+    visuals: images of the items, the network that sees them and, for defences that purify, a diffusion model; for
+      models that see images. Targets are then drawn among items that have one.
+
+  Returns:
+    Metrics over evaluation points, values per user at the last one, and the final state.
+
+  Raises:
+    ConfigError: if a number does not fit the data set.
+    DataError: if the data set cannot be evaluated as asked.
+    DivergedError: if training diverges.
+    AttackError: if the attack uploads in the name of clients that are not its own.
+    DebugError: with `debug`, if a stage fails or makes a number that is not finite.
+  """
+  train = train or TrainConfig()
+  evaluation = evaluation or EvalConfig()
+  attacker = attacker or AttackerConfig()
+  run = plan(
+    dataset, model=model, attack=attack or Attack(), defense=defense or no_defense(), train=train, attacker=attacker,
+    evaluation=evaluation, seed=seed, visuals=visuals,
+  )
+  return execute(run, epochs=train.epochs, every=evaluation.every, progress=progress, debug=debug)
+
+
+def simulate_config(
+  config: RunConfig,
+  dataset: Dataset,
+  progress: Callable[[int], None] | None = None,
+  *,
+  debug: bool = False,
+  visuals: Visuals | None = None,
+) -> Result:
+  """Runs a configuration on its data set; see :func:`simulate`."""
+  run = plan(
+    dataset, model=config.model.build(), attack=config.attack.build(),
+    defense=chain(*(part.build() for part in config.defense)), train=config.train, attacker=config.attacker,
+    evaluation=config.eval, seed=config.seed, visuals=visuals,
+  )
+  return execute(run, epochs=config.train.epochs, every=config.eval.every, progress=progress, debug=debug)

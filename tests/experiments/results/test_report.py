@@ -1,0 +1,126 @@
+"""Tables, the picture and the progress display."""
+
+import io
+
+import numpy as np
+import polars as pl
+import pytest
+from rich.console import Console
+
+from experiments.results.cell_files import column_order, rebuild_results, results_of
+from experiments.grid import expand
+from experiments.results.paths import CELL_FILES, cell_dir
+from experiments.results.plots import line_fields, over_seeds, panel_fields
+from experiments.sweep.progress import LiveProgress, PlainProgress, duration, make_progress
+from experiments.results.report import group_by_seed, label_fields, shown_metrics, summarise, unattacked_hash
+from experiments.results.round_tables import stealth_table
+from experiments.tables import Table, markdown, print_table
+from fedrecjax.metrics.stats import mean_interval, student_quantile
+
+
+def test_seeds_are_pooled_and_nothing_else():
+  cells = expand([{}], {"attack": "none,random", "seed": "0-2", "train.epochs": "1,2"})
+  groups = group_by_seed(cells)
+  assert [len(group.cells) for group in groups] == [3] * 4
+  assert label_fields(cells) == ["attack", "defense", "train.epochs"]
+
+
+def test_the_summary_is_mean_and_interval_over_seeds():
+  cells = expand([{}], {"attack": "none,random", "seed": "0-2"})
+  values = {cell.hash: 0.1 * cell.config.seed + (0.3 if cell.flat["attack"] == "random" else 0.0) for cell in cells}
+  results = pl.DataFrame({
+    "config_hash": list(values), "hr@10": list(values.values()), "er@10": [None] * 6, "wall_s": [1.0] * 6})
+  table = summarise(cells, results, title="T")
+  half = mean_interval([0.0, 0.1, 0.2]).half_width
+  assert table.header == ("attack", "defense", "seeds", "hr@10", "er@10", "wall_s")
+  assert table.rows == (("none", "none", "3", f"0.1000 ±{half:.4f}", "-", "1.0"),
+                        ("random", "none", "3", f"0.4000 ±{half:.4f}", "-", "1.0"))
+
+
+def test_every_attacked_cell_finds_its_counterpart():
+  cells = expand([{}], {
+    "attack": "none,random,pieck_uea", "pieck_uea.num_popular": "10,50", "attacker.num_targets": "1,2",
+    "attacker.malicious_ratio": "0.05,0.1", "attacker.membership": "added,converted", "seed": "0-1"})
+  clean = {cell.hash: cell for cell in cells if cell.flat["attack"] == "none"}
+  assert len(clean) == 4
+  for cell in cells:
+    other = clean[unattacked_hash(cell.flat)]
+    assert other.config.seed == cell.config.seed
+    assert other.config.attacker.num_targets == cell.config.attacker.num_targets
+
+
+def test_metrics_at_other_list_lengths_are_found():
+  assert shown_metrics(("hr@10", "er@10"), ("hr@10", "er@10")) == ["hr@10", "er@10"]
+  assert shown_metrics(("hr@10", "er@10"), ("hr@3", "hr@7", "er@3", "er@7", "er@10")) == ["er@10", "hr@7"]
+
+
+def test_no_cell_gives_an_empty_table(tmp_path):
+  assert rebuild_results(tmp_path).height == 0 and results_of([]).height == 0
+  assert (tmp_path / "results.csv").exists()
+
+
+def test_columns_stand_in_the_same_order_whatever_came_first():
+  columns = ["version", "mf.dim", "er@10", "hr@20", "hr@5", "wall_s", "config_hash", "attack", "old.a", "epoch", "seed"]
+  ordered = ["attack", "seed", "epoch", "hr@5", "hr@20", "er@10", "wall_s", "mf.dim", "config_hash", "old.a", "version"]
+  assert column_order(columns) == column_order(columns[::-1]) == ordered
+
+
+def test_a_table_is_never_cut():
+  table = Table("A title " * 30, ("name", "value"), (("[bold]x" * 30, "1"),), 1, ("A note " * 30,))
+  stream = io.StringIO()
+  print_table(table, Console(file=stream, width=40))
+  assert stream.getvalue().count("bold") == 30 and "…" not in stream.getvalue()
+  assert "a \\| b" in markdown(Table("T", ("a | b",), (), 1))
+
+
+def test_panels_and_lines_share_the_fields_that_vary():
+  cells = expand([{}], {"attack": "none,pieck_uea", "pieck_uea.num_popular": "10,50", "defense": "none,norm_bound",
+                        "norm_bound.max_norm": "0.1,1", "train.epochs": "1,2", "seed": "0-1"})
+  assert line_fields(cells) == ["attack", "pieck_uea.num_popular"]
+  assert panel_fields(cells) == ["defense", "train.epochs", "norm_bound.max_norm"]
+
+
+def test_bands_are_student_intervals():
+  runs = [pl.DataFrame({"epoch": [1, 2], "hr@10": [value, None]}, schema_overrides={"hr@10": pl.Float32})
+          for value in (0.25, 0.5)]
+  epochs, mean, half = over_seeds(runs, "hr@10")
+  assert epochs.tolist() == [1, 2] and mean[0] == 0.375 and np.isnan(mean[1])
+  assert half is not None and half[0] == pytest.approx(student_quantile(0.975, 1) * 0.125)
+  assert over_seeds(runs[:1], "hr@10")[2] is None
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_progress_names_cells_and_time_left(terminal):
+  stream = io.StringIO()
+  console = Console(file=stream, force_terminal=terminal, width=160)
+  progress = make_progress(console, cells=2, epochs=20)
+  assert isinstance(progress, LiveProgress if terminal else PlainProgress)
+  with progress:
+    for name in ("first", "second"):
+      progress.start(name, 10)
+      progress.advance(5)
+      progress.finish("hr@10 0.5")
+  assert "first: hr@10 0.5" in stream.getvalue() and "left" in stream.getvalue()
+
+
+def test_durations():
+  assert [duration(seconds) for seconds in (0.4, 95, 5400, 7200)] == ["0 s", "2 min", "1.5 h", "2.0 h"]
+
+
+def test_cell_files_are_those_of_the_design():
+  assert CELL_FILES == ("config.json", "metrics.parquet", "per_user.parquet")
+
+
+def test_stealth_is_weighted_by_what_was_sent(tmp_path):
+  cells = expand([{}], {"attack": "none,random", "seed": "0-1"})
+  for cell in cells[2:]:
+    folder = cell_dir(tmp_path, cell)
+    folder.mkdir(parents=True)
+    pl.DataFrame({
+      "round": [1, 2, 3], "malicious_clients": [1.0, 3.0, 0.0], "benign_clients": [10.0, 10.0, 20.0],
+      "malicious_rows": [60.0, 20.0, None], "benign_rows": [100.0, 50.0, 75.0],
+      "norm_percentile": [0.5, 1.0, None]}).write_parquet(folder / "stealth.parquet")
+  table = stealth_table(cells, tmp_path)
+  # (60 + 3 * 20) / 4 rows, (1000 + 500 + 1500) / 40 rows, (60 * 0.5 + 60 * 1) / 120.
+  assert table.rows == (("random", "none", "2", "1.3", "30", "75", "0.750"),)
+  assert stealth_table(cells[:2], tmp_path) is None

@@ -1,0 +1,92 @@
+"""The command as a process: exit statuses, and killing it."""
+
+import os
+import signal
+import subprocess
+import time
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from tests.experiments.conftest import ROOT
+from tests.experiments.sweep.test_command import GRID, TIMES, results
+
+MANY = ("--attack=none,random", "--seed=0-3", "--train.epochs=30")
+
+
+def start(command, *arguments):
+  return subprocess.Popen(command.line(*arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=os.environ | {"COLUMNS": "200"})
+
+
+def wait_for_cells(command, process, count):
+  limit = time.monotonic() + 60
+  while time.monotonic() < limit and process.poll() is None:
+    cells = command.folder / "cells"
+    if cells.is_dir() and sum(not one.name.startswith(".") for one in cells.iterdir()) >= count:
+      return
+    time.sleep(0.01)
+  pytest.fail(f"no {count} cells in time: {process.communicate()}")
+
+
+def test_success_and_plain_output(command):
+  done = command.run(*command.arguments(*GRID, "--attack=random"))
+  assert done.returncode == 0, done.stderr
+  assert "[2/2]" in done.stderr and "\x1b" not in done.stdout + done.stderr
+  assert "hr@10" in done.stdout and "results.csv (2 cells)" in done.stdout
+
+
+def test_some_cells_failed(command):
+  done = command.run(*command.arguments("--attack=none,pieck_uea", "--pieck_uea.num_popular=1000"))
+  assert done.returncode == 1
+  assert "1 of 2 cells failed" in done.stderr and "num_popular" in done.stderr and "Traceback" not in done.stderr
+  assert pl.read_csv(command.folder / "results.csv")["attack"].to_list() == ["none"]
+
+
+@pytest.mark.parametrize("arguments", [
+  ("--unheard.flag=1",),
+  ("--dataset=/no/such/file.csv",),
+])
+def test_bad_input(command, arguments):
+  done = command.run(f"--out_dir={command.folder}", *arguments)
+  assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+def test_a_bad_line_of_data_is_named(command, tmp_path):
+  file = tmp_path / "bad.csv"
+  file.write_text("user,item,timestamp\n1,2,3\n1,x\n")
+  done = command.run(f"--out_dir={command.folder}", f"--dataset={file}")
+  assert done.returncode == 2 and done.stderr.count("\n") == 1 and "bad.csv" in done.stderr
+
+
+def test_a_killed_sweep_goes_on_to_the_same_results(command, tmp_path):
+  process = start(command, *command.arguments(*MANY))
+  wait_for_cells(command, process, 3)
+  process.kill()
+  process.communicate()
+  finished = {folder.name for folder in (command.folder / "cells").iterdir()}
+  assert process.returncode == -signal.SIGKILL and len(finished) < 8
+  done = command.run(*command.arguments(*MANY))
+  assert done.returncode == 0 and "of 8 cells are finished" in done.stderr
+  unbroken = tmp_path / "unbroken"
+  assert command.run(*command.arguments(*MANY, f"--out_dir={unbroken}")).returncode == 0
+  assert_frame_equal(results(command.folder), results(unbroken))
+  for one in (unbroken / "cells").iterdir():
+    for name in ("metrics.parquet", "per_user.parquet"):
+      first, second = (
+        pl.read_parquet(folder / "cells" / one.name / name).drop(TIMES, strict=False)
+        for folder in (command.folder, unbroken)
+      )
+      assert_frame_equal(first, second)
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_sweep_says_what_is_kept(command, sent, status):
+  process = start(command, *command.arguments(*MANY))
+  wait_for_cells(command, process, 2)
+  process.send_signal(sent)
+  _, error = process.communicate()
+  assert process.returncode == status
+  assert "the same command goes on from there" in error and "Traceback" not in error
+  assert 2 <= results(command.folder).height < 8
