@@ -1,4 +1,7 @@
-"""Recipes: one small module per table or figure of a paper."""
+"""Recipes: one small module per table or figure of a paper.
+
+They hold settings and printed figures as data, and run nothing.
+"""
 
 from experiments.recipes.cluster import CLUSTER_ML1M
 from experiments.recipes.demo import DEMO

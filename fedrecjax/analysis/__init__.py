@@ -1,4 +1,7 @@
-"""What results and data sets say about attacks, on the host: arrays out, plotting elsewhere."""
+"""What results and data sets say about attacks, on the host: arrays out.
+
+Nothing here trains or draws; plots and tables are in `experiments`.
+"""
 
 from fedrecjax.analysis.breakdown import (
   Rule,

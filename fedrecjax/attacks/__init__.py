@@ -1,4 +1,7 @@
-"""Attacks on federated recommenders."""
+"""Attacks on federated recommenders, in families: data poisoning, targeted, untargeted, by images.
+
+What all families use lies beside them; what clients and attackers both do is in `clients` or `popularity`.
+"""
 
 from fedrecjax.attacks.data_poisoning.dl_poison import dl_poison
 from fedrecjax.attacks.data_poisoning.fedattack import fedattack

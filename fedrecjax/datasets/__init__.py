@@ -1,4 +1,7 @@
-"""Data on the host: interactions and images, readers, named sets, splits and an embedded synthetic set."""
+"""Data on the host: interactions and images, readers, named sets, splits and an embedded synthetic set.
+
+Nothing here knows of clients or of JAX programs.
+"""
 
 from fedrecjax.datasets.columns import read_csv, read_parquet
 from fedrecjax.datasets.covers import covers

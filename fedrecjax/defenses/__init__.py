@@ -1,4 +1,7 @@
-"""Defences against poisoning."""
+"""Defences against poisoning: what clients do to their uploads, filters, aggregation rules, purification of images.
+
+They know nothing of attacks, and never which clients are malicious.
+"""
 
 from fedrecjax.defenses.chain import chain
 from fedrecjax.defenses.fl_wbc import fl_wbc

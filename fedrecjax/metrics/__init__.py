@@ -1,4 +1,7 @@
-"""Metrics: ranking quality and exposure of targets per user, statistics over users and seeds."""
+"""Metrics: ranking quality and exposure of targets per user, statistics, detection and stealth of uploads.
+
+The evaluation of a run, which calls them, is in `simulation`.
+"""
 
 from fedrecjax.metrics.exposure import exposure_ratio, target_ndcg
 from fedrecjax.metrics.ranking import Standing, discounts, gain, hit, standing

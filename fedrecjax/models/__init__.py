@@ -1,4 +1,7 @@
-"""Base recommenders."""
+"""Base recommenders: how scores come from public parameters, a user's own vector and history.
+
+How they are trained is in `clients` and `server`.
+"""
 
 from fedrecjax.models.fedgnn import fedgnn
 from fedrecjax.models.lightgcn import lightgcn

@@ -17,7 +17,8 @@ import numpy as np
 
 from fedrecjax.clients.tiles import TILE_SAMPLES
 from fedrecjax.simulation.records import Constants, Reports, RoundInput, Structure, gathered
-from fedrecjax.simulation.round import client_view, train, train_round
+from fedrecjax.simulation.round import train_round
+from fedrecjax.simulation.round_clients import client_view, train
 from fedrecjax.types import SimulationState
 
 _STAGES = {

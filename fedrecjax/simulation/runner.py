@@ -21,14 +21,13 @@ from fedrecjax.simulation.debugging import debug_rounds
 from fedrecjax.simulation.evaluation import jitted_evaluation, metric_names
 from fedrecjax.simulation.image_provider import Provider
 from fedrecjax.simulation.image_step import IMPOSSIBLE, ImageState
+from fedrecjax.simulation.measurements import Measurements
 from fedrecjax.simulation.planning import Run, plan, round_inputs
 from fedrecjax.simulation.programs import compiled_program
-from fedrecjax.simulation.records import Reports, joined
+from fedrecjax.simulation.records import Reports
 from fedrecjax.simulation.round import jitted_rounds
 from fedrecjax.types import Attack, Defense, Model, Public, SimulationState, beside_features
 from fedrecjax.vision.visuals import Visuals
-
-POINTS_TOGETHER = 10
 
 
 class DivergedError(RuntimeError):
@@ -97,79 +96,66 @@ def execute(
     AttackError: if the attack uploads in the name of clients that are not its own.
     DebugError: with `debug`, if a stage fails or makes a number that is not finite.
   """
-  names = [*metric_names(run.evaluation), "train_loss"]
   points = _points(run.rounds, epochs, every)
-  ends = np.array([taken.stop for taken in points])
-  state = run.state
-  rows: list[np.ndarray] = []
-  walls: list[float] = []
-  judged: list[np.ndarray] = []
-  looked: list[np.ndarray] = []
-  waiting: list[tuple[jax.Array, Reports]] = []
+  state, model = run.state, run.constants.parts.model
+  told = Measurements(metric_names(run.evaluation))
   provider = Provider(run)
   trained_s, compile_s = 0.0, provider.compile_s
   per_user = None
   for taken in points:
     started = time.perf_counter()
-    parts = provider.parts(taken)
     # Both programs are compiled before either runs: training would go on unseen while the other is compiled.
-    model, (data, key, neighbors) = run.constants.parts.model, _evaluated(run, taken)
-    measure, more = compiled_program(
+    data, key, neighbors = _evaluated(run, taken)
+    measure, compiling = compiled_program(
       jitted_evaluation, model, received(state), state.private, data, key, neighbors,
       config=run.evaluation, num_users=run.structure.num_benign,
     )
-    spent = 0.0
-    reports = []
-    for rounds in parts:
-      state = provider.upload(state, rounds.start)
-      if debug:
-        _check_pixels(provider)
-      arguments = (run.structure, run.constants, state, round_inputs(run.rounds, rounds))
-      if debug:
-        state, report = debug_rounds(*arguments)
-      else:
-        train, compiling = compiled_program(jitted_rounds, *arguments)
-        state, report = train(*arguments[1:])
-        spent += compiling
-      reports.append(report)
+    state, reports, more = _train(run, provider, state, taken, debug=debug)
     means, per_user = measure(model, received(state), state.private, data, key, neighbors)
-    waiting.append((means, joined(reports)))
-    if len(waiting) == POINTS_TOGETHER or taken is points[-1]:
-      rows += [np.append(np.asarray(means), np.asarray(one.loss)) for means, one in waiting]
-      judged += [np.asarray(one.verdicts) for _, one in waiting if one.verdicts is not None]
-      looked += [np.asarray(one.stealth) for _, one in waiting if one.stealth is not None]
-    compile_s += spent + more
-    trained_s += time.perf_counter() - started - spent - more
-    if len(rows) > len(walls):
-      before = walls[-1] if walls else 0.0
-      walls += [before + (trained_s - before) * (place + 1) / len(waiting) for place in range(len(waiting))]
-      waiting = []
-      _check_names(looked)
+    told.add(means, reports)
+    fetched = told.fetch(everything=taken is points[-1])
+    compile_s += compiling + more
+    trained_s += time.perf_counter() - started - compiling - more
+    if fetched:
+      told.date(trained_s)
+      _check_names(told.stealth)
       _check_pixels(provider)
-      _check_finite(np.array(rows)[:, -1], ends[: len(rows)] // run.rounds.per_epoch)
+      _check_finite(told.losses, [int(done.stop // run.rounds.per_epoch) for done in points])
       if progress is not None:
         progress(int(taken.stop // run.rounds.per_epoch))
-  table = np.array(rows)
-  columns = {"epoch": ends // run.rounds.per_epoch, "round": ends}
-  columns |= {name: table[:, number] for number, name in enumerate(names)}
-  if judged:
-    columns |= detection_columns(np.array([counts.sum(axis=0) for counts in judged]))
-  if looked:
-    columns |= stealth_columns(np.array([sums.sum(axis=0) for sums in looked]))
-  columns["wall_s"] = np.array(walls)
+  ends = np.array([taken.stop for taken in points])
   values = np.asarray(per_user)
   return Result(
-    metrics=columns,
-    per_user={name: values[:, number] for number, name in enumerate(names[:-1])},
+    metrics={"epoch": ends // run.rounds.per_epoch, "round": ends} | told.columns(),
+    per_user={name: values[:, number] for number, name in enumerate(metric_names(run.evaluation))},
     users=run.population.users,
     targets=run.population.targets,
     state=state,
     compile_s=compile_s,
-    detection=detection_columns(np.concatenate(judged)) if judged else {},
-    stealth=stealth_columns(np.concatenate(looked)) if looked else {},
+    detection=detection_columns(np.concatenate(told.verdicts)) if told.verdicts else {},
+    stealth=stealth_columns(np.concatenate(told.stealth)) if told.stealth else {},
     images={name: column for name, column in provider.columns().items() if name != IMPOSSIBLE},
     pictures=provider.pictures,
   )
+
+
+def _train(
+  run: Run, provider: Provider, state: SimulationState, taken: slice, *, debug: bool
+) -> tuple[SimulationState, list[Reports], float]:
+  """Trains for the rounds before an evaluation point; returns what they tell, and the seconds of compilation."""
+  reports, compile_s = [], 0.0
+  for rounds in provider.parts(taken):
+    state = provider.upload(state, rounds.start)
+    arguments = (run.structure, run.constants, state, round_inputs(run.rounds, rounds))
+    if debug:
+      _check_pixels(provider)
+      state, report = debug_rounds(*arguments)
+    else:
+      train, compiling = compiled_program(jitted_rounds, *arguments)
+      state, report = train(*arguments[1:])
+      compile_s += compiling
+    reports.append(report)
+  return state, reports, compile_s
 
 
 def received(state: SimulationState) -> Public:
@@ -184,11 +170,11 @@ def _evaluated(run: Run, taken: slice) -> tuple[Any, jax.Array, jax.Array | None
   return data.evaluation, jax.random.fold_in(keys.evaluation, taken.stop - 1), neighbors
 
 
-def _check_finite(losses: np.ndarray, epochs: np.ndarray) -> None:
-  bad = ~np.isfinite(losses)
-  if bad.any():
-    raise DivergedError(f"training diverged: train_loss is {losses[bad][0]} at epoch {epochs[bad][0]};"
-                        " a smaller train.learning_rate may help")
+def _check_finite(losses: np.ndarray, epochs: list[int]) -> None:
+  for loss, epoch in zip(losses, epochs):
+    if not np.isfinite(loss):
+      raise DivergedError(f"training diverged: train_loss is {loss} at epoch {epoch};"
+                          " a smaller train.learning_rate may help")
 
 
 def _check_pixels(provider: Provider) -> None:

@@ -1,4 +1,7 @@
-"""Images of items: how they are perturbed, purified by a diffusion model, judged and shown."""
+"""Images of items: how they are perturbed, purified by a diffusion model, judged and shown.
+
+Who changes an image and when is an attack, a defence or the simulation.
+"""
 
 from fedrecjax.vision.brisque import Convention
 from fedrecjax.vision.brisque import features as brisque_features

@@ -12,7 +12,7 @@ from fedrecjax.federation.participation import attacking_from_to, draw_pool, dra
 from fedrecjax.federation.population import make_population, own_lists, public_part
 from fedrecjax.metrics.stealth import measure_stealth, stealth_columns
 from fedrecjax.simulation.independent_attackers import each_alone
-from fedrecjax.simulation.round import pool_uploads
+from fedrecjax.simulation.round_attack import pool_uploads
 from fedrecjax.simulation.runner import AttackError, simulate
 from fedrecjax.types import Attack, ClientUpdates
 from fedrecjax.uploads.rows import item_rows, merge_rows

@@ -11,7 +11,8 @@ from fedrecjax.config import AttackerConfig, TrainConfig
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.datasets.image_set import ItemImages
 from fedrecjax.simulation.planning import GRANTS
-from fedrecjax.simulation.round import attacking, train_round
+from fedrecjax.simulation.round import train_round
+from fedrecjax.simulation.round_attack import attacking
 from fedrecjax.uploads.rows import keep_clients
 from fedrecjax.vision.visuals import Visuals
 from tests.support.lockstep import make_run, round_input

@@ -9,7 +9,7 @@ from fedrecjax.clients.local_training import LocalSettings, draw_dropout, train_
 from fedrecjax.clients.losses import LOSSES
 from fedrecjax.config import TrainConfig
 from fedrecjax.simulation.records import RoundInput
-from fedrecjax.simulation.round import client_view
+from fedrecjax.simulation.round_clients import client_view
 from tests.oracles.logistic import sigmoid
 from tests.support.lockstep import final_state, make_run
 

@@ -11,7 +11,7 @@ from fedrecjax.clients.local_training import LocalSettings, train_clients
 from fedrecjax.clients.losses import bce
 from fedrecjax.clients.tiles import tiles_of
 from fedrecjax.config import TrainConfig
-from fedrecjax.simulation.round import client_view
+from fedrecjax.simulation.round_clients import client_view
 from fedrecjax.uploads.rows import merge_rows
 from tests.models import clients
 from tests.models.rounds import RULES, assert_rounds_match, first_uploads, locally, uneven

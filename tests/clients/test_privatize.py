@@ -10,7 +10,7 @@ from fedrecjax.clients.transforms import privatize
 from fedrecjax.config import TrainConfig
 from fedrecjax.models import ncf
 from fedrecjax.simulation.records import RoundInput
-from fedrecjax.simulation.round import client_view
+from fedrecjax.simulation.round_clients import client_view
 from fedrecjax.types import ClientUpdates
 from tests.support.lockstep import as_summed, honest_uploads, make_run, simulated
 

@@ -8,7 +8,7 @@ import pytest
 from fedrecjax import defenses, models
 from fedrecjax.clients.pseudo_items import pseudo_uploads, row_moments
 from fedrecjax.config import TrainConfig
-from fedrecjax.simulation.round import client_view
+from fedrecjax.simulation.round_clients import client_view
 from fedrecjax.uploads.rows import merge_rows
 from tests.models.rounds import first_uploads, uneven
 from tests.support.lockstep import final_state, make_run, round_input

@@ -17,7 +17,7 @@ from fedrecjax.defenses.pieck_reg import (
   user_separation,
 )
 from fedrecjax.popularity.mining import popular_items
-from fedrecjax.simulation.round import client_view
+from fedrecjax.simulation.round_clients import client_view
 from tests.oracles import aggregation, pieck
 from tests.oracles import pieck_reg as oracle
 from tests.support.lockstep import assert_rounds_match, final_state, make_run, simulated, total

@@ -12,7 +12,7 @@ from fedrecjax import defenses
 from fedrecjax.config import ConfigError, TrainConfig
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.defenses import contrastive
-from fedrecjax.simulation.round import client_view
+from fedrecjax.simulation.round_clients import client_view
 from fedrecjax.types import Public
 from tests.oracles import union as oracle
 from tests.support.lockstep import honest_uploads, make_run, round_input

@@ -9,7 +9,7 @@ import numpy as np
 
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.simulation.planning import Run
-from fedrecjax.simulation.round import client_view, train
+from fedrecjax.simulation.round_clients import client_view, train
 from fedrecjax.types import ClientUpdates
 from tests.oracles import aggregation, krum
 from tests.support.lockstep import pairs_of, round_input, simulated

@@ -13,7 +13,8 @@ from fedrecjax.config import AttackerConfig, EvalConfig, TrainConfig
 from fedrecjax.datasets import Dataset
 from fedrecjax.simulation.planning import Run, plan, round_inputs
 from fedrecjax.simulation.records import RoundInput
-from fedrecjax.simulation.round import client_view, train, train_round
+from fedrecjax.simulation.round import train_round
+from fedrecjax.simulation.round_clients import client_view, train
 from fedrecjax.types import AttackView, ClientUpdates, SimulationState
 from tests.oracles import aggregation, training
 

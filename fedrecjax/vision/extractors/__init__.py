@@ -1,4 +1,7 @@
-"""Frozen networks from images to features."""
+"""Frozen networks from images to features.
+
+The features' way into a model is in `models`.
+"""
 
 from fedrecjax.vision.extractors.contrastive_training import Training, contrastive_loss, train_small_cnn, views_of
 from fedrecjax.vision.extractors.efficientnet_lite import (

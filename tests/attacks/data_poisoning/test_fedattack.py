@@ -10,7 +10,8 @@ from fedrecjax.attacks.data_poisoning.fedattack import hard_items, user_vectors
 from fedrecjax.clients.user_vectors import sequence_vectors, set_vectors
 from fedrecjax.config import AttackerConfig, TrainConfig
 from fedrecjax.models import fedgnn, lightgcn, mf, ncf, sasrec
-from fedrecjax.simulation.round import attack_view, attacking, client_view
+from fedrecjax.simulation.round_attack import attack_view, attacking
+from fedrecjax.simulation.round_clients import client_view
 from tests.oracles import fedattack as oracle
 from tests.oracles import training
 from tests.support.lockstep import final_state, make_run, pairs_of, round_input, simulated

@@ -8,7 +8,8 @@ import pytest
 from fedrecjax.attacks import label_flip
 from fedrecjax.config import AttackerConfig, TrainConfig
 from fedrecjax.models import sasrec
-from fedrecjax.simulation.round import attack_view, attacking, client_view, train
+from fedrecjax.simulation.round_attack import attack_view, attacking
+from fedrecjax.simulation.round_clients import client_view, train
 from tests.oracles import label_flip as oracle
 from tests.oracles import training
 from tests.support.lockstep import make_run, pairs_of, round_input, simulated

@@ -1,0 +1,76 @@
+"""What a run tells about itself while it goes on, fetched from the device a few evaluation points at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from fedrecjax.metrics.detection import detection_columns
+from fedrecjax.metrics.stealth import stealth_columns
+from fedrecjax.simulation.records import Reports, joined
+
+POINTS_TOGETHER = 10
+
+
+class Measurements:
+  """Metrics of the evaluation points so far, and what the rounds before them tell.
+
+  Fetching a result waits for the device, so results are left there until ten points have come together.
+
+  Attributes:
+    verdicts: counts of a defence's verdicts in the rounds before each point, `[rounds, 2, 4]` each; empty for a defence
+      that has none.
+    stealth: sums over malicious uploads in the rounds before each point, `[rounds, 6]` each; empty if nobody is
+      malicious.
+  """
+
+  def __init__(self, names: Sequence[str]):
+    self.verdicts: list[np.ndarray] = []
+    self.stealth: list[np.ndarray] = []
+    self._names = [*names, "train_loss"]
+    self._rows: list[np.ndarray] = []
+    self._walls: list[float] = []
+    self._waiting: list[tuple[jax.Array, Reports]] = []
+
+  def add(self, means: jax.Array, reports: Sequence[Reports]) -> None:
+    """Adds an evaluation point.
+
+    Args:
+      means: of the metrics over users, in the order of their names.
+      reports: of the stretches of rounds since the point before.
+    """
+    self._waiting.append((means, joined(reports)))
+
+  def fetch(self, *, everything: bool) -> bool:
+    """Fetches the points that wait, if they are enough or everything is asked for; returns whether it did."""
+    if not everything and len(self._waiting) < POINTS_TOGETHER:
+      return False
+    for means, one in self._waiting:
+      self._rows.append(np.append(np.asarray(means), np.asarray(one.loss)))
+      self.verdicts += [] if one.verdicts is None else [np.asarray(one.verdicts)]
+      self.stealth += [] if one.stealth is None else [np.asarray(one.stealth)]
+    self._waiting = []
+    return True
+
+  def date(self, trained_s: float) -> None:
+    """Dates the points fetched since the last call, evenly up to the given seconds of training."""
+    before = self._walls[-1] if self._walls else 0.0
+    new = len(self._rows) - len(self._walls)
+    self._walls += [before + (trained_s - before) * (place + 1) / new for place in range(new)]
+
+  @property
+  def losses(self) -> np.ndarray:
+    """Training loss of the points fetched so far."""
+    return np.array(self._rows)[:, -1]
+
+  def columns(self) -> dict[str, np.ndarray]:
+    """One array over evaluation points per metric, quality of detection and of stealth, and `wall_s`."""
+    table = np.array(self._rows)
+    columns = {name: table[:, number] for number, name in enumerate(self._names)}
+    if self.verdicts:
+      columns |= detection_columns(np.array([counts.sum(axis=0) for counts in self.verdicts]))
+    if self.stealth:
+      columns |= stealth_columns(np.array([sums.sum(axis=0) for sums in self.stealth]))
+    return columns | {"wall_s": np.array(self._walls)}

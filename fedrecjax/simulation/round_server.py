@@ -1,0 +1,154 @@
+"""The part of a round that the server takes: filter, rule and step."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from fedrecjax.metrics.detection import flagged_by_filter, verdicts
+from fedrecjax.server.step import apply_update
+from fedrecjax.simulation.records import Constants, Parts, RoundInput, Structure
+from fedrecjax.simulation.round_attack import attacking
+from fedrecjax.types import (
+  Array,
+  ClientUpdates,
+  DefenseView,
+  ItemRows,
+  Public,
+  ServerState,
+  SimulationState,
+  State,
+  Update,
+)
+from fedrecjax.uploads.rows import (
+  compact,
+  merge_rows,
+)
+
+
+class Sent(NamedTuple):
+  """What the clients of a round send, and what sending it leaves behind.
+
+  Attributes:
+    uploads: of all clients.
+    attack: the attack's next state.
+    defense: the defence's state after what clients did to their uploads.
+    stealth: of malicious uploads, see :class:`fedrecjax.simulation.records.RoundReport`.
+  """
+
+  uploads: ClientUpdates
+  attack: State
+  defense: State
+  stealth: Array | None
+
+
+def penalize_table(public: Public, update: Update, l2: Array | float) -> Update:
+  """Adds the L2 penalty on all public parameters to an aggregated update."""
+  num_items = public.items.shape[0]
+  items = ItemRows(
+    jnp.concatenate([update.items.item, jnp.arange(num_items, dtype=update.items.item.dtype)]),
+    jnp.concatenate([update.items.row, l2 * public.items]),
+  )
+  shared = jax.tree.map(lambda gradient, old: gradient + l2 * old, update.shared, public.shared)
+  return update._replace(items=items, shared=shared)
+
+
+def claimed_samples(is_benign: Array, present: Array, length: Array) -> Array:
+  """Training pairs that each client of a round says it has, float32 `[C]`.
+
+  Malicious clients without data claim the average of the round's benign ones, so that weights by sample count
+  neither silence nor favour them.
+  """
+  length = length.astype(jnp.float32)
+  average = jnp.sum(jnp.where(is_benign, length, 0.0)) / jnp.maximum(jnp.sum(is_benign), 1)
+  return jnp.where(present, jnp.where(is_benign | (length > 0), length, average), 0.0)
+
+
+def without_dropped(view: DefenseView, before: ClientUpdates, after: ClientUpdates) -> DefenseView:
+  """The round as a rule sees it after filters: clients of which nothing is left take no part in it."""
+
+  def sends(uploads: ClientUpdates) -> Array:
+    used = (uploads.item < view.num_items).astype(jnp.int32)
+    rows = jnp.zeros(view.num_clients, jnp.int32).at[uploads.client].add(used) > 0
+    return rows if uploads.sent is None else rows | uploads.sent
+
+  present = view.present & (sends(after) | ~sends(before))
+  return view._replace(present=present, clients=jnp.sum(present, dtype=jnp.int32))
+
+
+def defend(
+  structure: Structure, parts: Parts, state: State, view: DefenseView, uploads: ClientUpdates, malicious: Array
+) -> tuple[Update, State, Array | None]:
+  """The update that the server makes of a round's uploads.
+
+  Args:
+    structure: static.
+    parts: functions of the methods.
+    state: of the defence.
+    view: what the server may read.
+    uploads: of all clients.
+    malicious: which places of the round hold a malicious client, bool `[C]`; for the verdicts alone.
+
+  Returns:
+    The update, the defence's next state, and the verdicts where the defence rejects or rescales uploads.
+  """
+  if structure.unique_rows or parts.filter is not None:
+    uploads = merge_rows(uploads, structure.num_items)
+  sent = uploads
+  flagged = None
+  place = jnp.arange(sent.item.shape[0])
+  if parts.filter is not None:
+    uploads, state = parts.filter(state, uploads, view)
+    flagged = flagged_by_filter(sent, uploads, structure.num_items)
+    view = without_dropped(view, sent, uploads)
+    if structure.unique_rows:
+      uploads, place = compact(uploads, structure.num_items)
+  update, state = parts.aggregate(state, uploads, view)
+  if update.kept is not None:
+    rejected = jnp.zeros(place.shape[0], bool).at[place].set(
+      ~update.kept & (uploads.item < structure.num_items), mode="drop"
+    )
+    flagged = rejected if flagged is None else flagged | rejected
+  if flagged is None:
+    return update, state, None
+  used = sent.item < structure.num_items
+  return update, state, verdicts(flagged & used, used, sent.client, malicious)
+
+
+def serve(
+  structure: Structure, run: Constants, state: SimulationState, inputs: RoundInput, length: Array, sent: Sent
+) -> tuple[ServerState, Array | None]:
+  """What the server makes of a round's uploads: filter, rule and step.
+
+  Args:
+    structure: static.
+    run: what does not change.
+    state: before the round.
+    inputs: the round's clients.
+    length: training pairs of each client, `[C]`.
+    sent: what the clients have sent.
+
+  Returns:
+    The server after the round, and the verdicts of a defence that has some.
+  """
+  server = state.server
+  present = inputs.clients < structure.num_clients
+  view = DefenseView(
+    public=server.public,
+    round=inputs.number,
+    num_items=structure.num_items,
+    num_clients=inputs.clients.shape[0],
+    present=present,
+    clients=jnp.sum(present, dtype=jnp.int32),
+    federation=jnp.int32(structure.num_clients),
+    samples=claimed_samples(inputs.clients < structure.num_benign, present, length),
+    optimizer=server.optimizer,
+    learning_rate=run.numbers.learning_rate,
+    key=jax.random.fold_in(run.keys.defense, inputs.number),
+  )
+  update, defense, judged = defend(structure, run.parts, sent.defense, view, sent.uploads, attacking(inputs))
+  if structure.l2_rows == "table":
+    update = penalize_table(server.public, update, run.numbers.l2)
+  return apply_update(server, update, run.numbers.learning_rate)._replace(defense=defense), judged
