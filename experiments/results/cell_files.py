@@ -12,9 +12,9 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from experiments.atomic_files import new_file, new_folder
 from experiments.grid import AXES, Cell, shown
 from experiments.results.paths import cell_dir, finished_config, finished_dirs
-from experiments.atomic_files import new_file, new_folder
 from fedrecjax.config import owners
 from fedrecjax.simulation.runner import Result
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import polars as pl
 
-from experiments.results.cell_files import read_metrics
-from experiments.grid import Cell, shown, varying_fields
 from experiments.atomic_files import new_file
+from experiments.grid import Cell, shown, varying_fields
+from experiments.results.cell_files import read_metrics
 from experiments.results.report import group_by_seed, shown_metrics
 from fedrecjax.config import owner_of
 from fedrecjax.metrics.stats import student_quantile

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from experiments.results.cell_files import read_per_user
 from experiments.grid import Cell, shown, varying_fields
 from experiments.recipes.recipe import Figure, Recipe
+from experiments.results.cell_files import read_per_user
 from experiments.tables import Table
 from fedrecjax.config import from_flat, owner_of
 from fedrecjax.metrics.stats import Interval, mean_interval, paired_difference

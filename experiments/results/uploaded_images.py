@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.atomic_files import new_file
 from experiments.grid import Cell, shown
 from experiments.results.paths import cell_dir
-from experiments.atomic_files import new_file
 from experiments.results.plots import PlotError
 from experiments.results.report import group_by_seed, label_fields
 from fedrecjax.simulation.runner import Result

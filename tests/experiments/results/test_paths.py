@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from experiments.grid import expand
-from experiments.results.paths import (CELL_FILES, cell_dir, clean, finished_dirs, is_finished)
 from experiments.atomic_files import new_file, new_folder
+from experiments.grid import expand
+from experiments.results.paths import CELL_FILES, cell_dir, clean, finished_dirs, is_finished
 
 CELL = expand([{}], {"eval.ks": "5+10"})[0]
 

@@ -7,13 +7,13 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from experiments.results.cell_files import column_order, rebuild_results, results_of
 from experiments.grid import expand
+from experiments.results.cell_files import column_order, rebuild_results, results_of
 from experiments.results.paths import CELL_FILES, cell_dir
 from experiments.results.plots import line_fields, over_seeds, panel_fields
-from experiments.sweep.progress import LiveProgress, PlainProgress, duration, make_progress
 from experiments.results.report import group_by_seed, label_fields, shown_metrics, summarise, unattacked_hash
 from experiments.results.round_tables import stealth_table
+from experiments.sweep.progress import LiveProgress, PlainProgress, duration, make_progress
 from experiments.tables import Table, markdown, print_table
 from fedrecjax.metrics.stats import mean_interval, student_quantile
 
