@@ -11,13 +11,9 @@ import time
 from collections.abc import Iterable, Iterator
 
 _TEMPORARY = ".tmp-"
+_FORMER = ".old-"
 # A temporary folder lives for the moment that it takes to write three files; one that old has no owner any more.
 _ABANDONED_AFTER_S = 3600.0
-
-
-def is_temporary(path: pathlib.Path) -> bool:
-  """Whether a file or folder is still being written."""
-  return path.name.startswith(_TEMPORARY)
 
 
 @contextlib.contextmanager
@@ -38,15 +34,27 @@ def new_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def _replace_folder(new: pathlib.Path, folder: pathlib.Path) -> None:
-  try:
-    new.rename(folder)
-  except OSError:
-    if not folder.is_dir():
-      raise
-    old = pathlib.Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder.parent))
-    folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+  """Two renames, since no folder can be renamed onto a full one.
+
+  A process that is killed between them leaves the former folder under a name from which :func:`restore` brings it back.
+  """
+  former = folder.with_name(f"{_FORMER}{folder.name}")
+  if folder.is_dir():
+    shutil.rmtree(former, ignore_errors=True)
+    folder.rename(former)
+  new.rename(folder)
+  shutil.rmtree(former, ignore_errors=True)
+
+
+def restore(parent: pathlib.Path) -> None:
+  """Brings back folders whose replacement was killed half way, and removes those whose replacement is there."""
+  for former in parent.glob(f"{_FORMER}*"):
+    folder = former.with_name(former.name.removeprefix(_FORMER))
+    with contextlib.suppress(OSError):
+      if folder.exists():
+        shutil.rmtree(former)
+      else:
+        former.rename(folder)
 
 
 def _umask() -> int:

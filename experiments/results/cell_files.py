@@ -14,6 +14,7 @@ import polars as pl
 
 from experiments.atomic_files import new_file, new_folder
 from experiments.grid import AXES, Cell, shown
+from experiments.results.integrity import digest_of
 from experiments.results.paths import cell_dir, finished_config, finished_dirs
 from fedrecjax.config import owners
 from fedrecjax.simulation.runner import Result
@@ -103,7 +104,8 @@ def write_cell(
       frame.write_parquet(folder / f"{name}.parquet")
     for name, archive in arrays.items():
       np.savez_compressed(folder / name, **archive)
-    content = {"config_hash": cell.hash, "version": version, "config": cell.flat}
+    files = {file.name: digest_of(file) for file in sorted(folder.iterdir())}
+    content = {"config_hash": cell.hash, "version": version, "config": cell.flat, "files": files}
     (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n")
 
 

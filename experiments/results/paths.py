@@ -6,11 +6,11 @@ import json
 import pathlib
 from typing import Any
 
-from experiments.atomic_files import is_temporary, remove_abandoned
+from experiments.atomic_files import remove_abandoned, restore
 from experiments.grid import Cell
+from experiments.results.integrity import content_of, damage_of, is_cell_name
 
 NETWORKS = "networks"
-CELL_FILES = ("config.json", "metrics.parquet", "per_user.parquet")
 
 
 def cell_dir(out_dir: pathlib.Path, cell: Cell) -> pathlib.Path:
@@ -24,14 +24,10 @@ def failure_file(out_dir: pathlib.Path, cell: Cell) -> pathlib.Path:
 
 
 def finished_config(folder: pathlib.Path) -> dict[str, Any] | None:
-  """The content of config.json of a finished cell, or None if the folder is not one."""
-  if not all((folder / name).is_file() for name in CELL_FILES):
+  """The content of config.json of a finished cell, or None if the folder is not one, or damaged."""
+  if not (is_cell_name(folder.name) and folder.is_dir()) or damage_of(folder) is not None:
     return None
-  try:
-    content = json.loads((folder / "config.json").read_text())
-  except (OSError, ValueError):
-    return None
-  return content if isinstance(content, dict) and "config" in content else None
+  return content_of(folder)
 
 
 def is_finished(out_dir: pathlib.Path, cell: Cell) -> bool:
@@ -45,11 +41,11 @@ def finished_dirs(out_dir: pathlib.Path) -> list[pathlib.Path]:
   folder = out_dir / "cells"
   if not folder.is_dir():
     return []
-  return sorted(
-    one for one in folder.iterdir() if not is_temporary(one) and finished_config(one) is not None
-  )
+  return sorted(one for one in folder.iterdir() if finished_config(one) is not None)
 
 
 def clean(out_dir: pathlib.Path) -> None:
-  """Removes what processes that were killed left behind."""
+  """Removes what processes that were killed left behind, and brings back what they were about to replace."""
+  for folder in (out_dir / "cells", out_dir / NETWORKS):
+    restore(folder)
   remove_abandoned((out_dir, out_dir / "cells", out_dir / "failures", out_dir / NETWORKS))

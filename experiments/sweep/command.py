@@ -13,6 +13,7 @@ from experiments.errors import UsageError
 from experiments.grid import Cell, cell_name, expand, varying_fields
 from experiments.memory import keep_freed_memory
 from experiments.recipes import RECIPES
+from experiments.results.integrity import damaged_cells
 from experiments.results.paths import NETWORKS, clean, is_finished
 from experiments.sweep.flags import Options, parse_command_line
 from experiments.sweep.listing import listing
@@ -79,6 +80,8 @@ def sweep(options: Options, cells: Sequence[Cell], arguments: Sequence[str]) -> 
 
   use_folder(options.out_dir)
   clean(options.out_dir)
+  for folder, damage in damaged_cells(options.out_dir / "cells").items():
+    print(f"sweep: {folder} counts as unfinished: {damage}", file=sys.stderr)
   try:
     with termination_raises():
       local = options.launcher == "local"

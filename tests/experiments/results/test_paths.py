@@ -8,15 +8,18 @@ import pytest
 
 from experiments.atomic_files import new_file, new_folder
 from experiments.grid import expand
-from experiments.results.paths import CELL_FILES, cell_dir, clean, finished_dirs, is_finished
+from experiments.results.integrity import CELL_FILES, digest_of
+from experiments.results.paths import cell_dir, clean, finished_dirs, is_finished
 
 CELL = expand([{}], {"eval.ks": "5+10"})[0]
 
 
 def fill(folder, config=CELL.flat):
-  for name in CELL_FILES:
-    (folder / name).write_text("")
-  (folder / "config.json").write_text(json.dumps({"config": config}))
+  """The files of a cell, as far as paths know them; their content is checked by its digest alone."""
+  for name in CELL_FILES[1:]:
+    (folder / name).write_text(name)
+  files = {name: digest_of(folder / name) for name in CELL_FILES[1:]}
+  (folder / "config.json").write_text(json.dumps({"config_hash": CELL.hash, "config": config, "files": files}))
 
 
 def test_a_folder_appears_as_a_whole_or_not_at_all(tmp_path):

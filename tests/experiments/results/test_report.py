@@ -9,7 +9,8 @@ from rich.console import Console
 
 from experiments.grid import expand
 from experiments.results.cell_files import column_order, rebuild_results, results_of
-from experiments.results.paths import CELL_FILES, cell_dir
+from experiments.results.integrity import CELL_FILES
+from experiments.results.paths import cell_dir
 from experiments.results.plots import line_fields, over_seeds, panel_fields
 from experiments.results.report import group_by_seed, label_fields, shown_metrics, summarise, unattacked_hash
 from experiments.results.round_tables import stealth_table
