@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from fedrecjax.config.presets import PRESET_FIELD, PROTOCOL_FIELDS
 from fedrecjax.defenses import chain
 
 AXES = ("dataset", "model", "attack", "defense", "seed")
+MOST_CELLS = 100_000
 
 Settings = Mapping[str, str]
 """Values of flags by name without dashes, each a comma list, as on the command line."""
@@ -63,11 +65,14 @@ def expand(blocks: Sequence[Settings], overrides: Settings) -> list[Cell]:
   """
   cells: dict[str, Cell] = {}
   applied: set[str] = set()
+  count = 0
   for block in blocks:
     if PRESET_FIELD in overrides:
       # Else what a block says of the protocol would override the preset.
       block = {name: text for name, text in block.items() if name not in PROTOCOL_FIELDS}
     merged = {**block, **overrides}
+    if "attacker.target_items" in overrides and "attacker.targets" not in overrides:
+      merged["attacker.targets"] = "given"
     fields = {name: field_values(name, text) for name, text in merged.items() if name not in AXES}
     axes = [axis_values(name, merged[name]) if name in merged else [None] for name in AXES]
     for choice in itertools.product(*axes):
@@ -75,6 +80,9 @@ def expand(blocks: Sequence[Settings], overrides: Settings) -> list[Cell]:
       present = _owners_of(values)
       own = [name for name in fields if name.partition(".")[0] in present]
       applied.update(own)
+      count += math.prod(len(fields[name]) for name in own)
+      if count > MOST_CELLS:
+        raise UsageError(f"the grid has more than {MOST_CELLS:,} cells; run parts of it, each with its own --out_dir")
       for combination in itertools.product(*(fields[name] for name in own)):
         config = from_flat(values | dict(zip(own, combination, strict=True)))
         cell = Cell(config, config.flat(), config.hash())
@@ -121,6 +129,9 @@ def axis_values(name: str, text: str) -> list[Any]:
     first, _, last = part.partition("-")
     if not first.isdecimal() or not (last or first).isdecimal() or (last and int(last) < int(first)):
       raise UsageError(f"--seed must be a comma list of integers or ranges like 0-4, got {part!r}")
+    count = int(last or first) + 1 - int(first)
+    if len(seeds) + count > MOST_CELLS:
+      raise UsageError(f"--seed: {part} is {count:,} seeds, and a sweep has at most {MOST_CELLS:,} cells")
     seeds += range(int(first), int(last or first) + 1)
   return seeds
 

@@ -69,12 +69,17 @@ def markdown(table: Table) -> str:
   alignment = [":--" if number < table.num_labels else "--:" for number in range(len(table.header))]
   lines = [f"**{table.title}**", ""]
   lines += [
-    "| " + " | ".join(text.replace("|", "\\|") for text in row) + " |"
+    "| " + " | ".join(_in_cell(text) for text in row) + " |"
     for row in (table.header, tuple(alignment), *table.rows)
   ]
   if table.notes:
     lines += ["", *(f"- {note}" for note in table.notes)]
   return "\n".join(lines)
+
+
+def _in_cell(text: str) -> str:
+  """Text as it can stand in a cell: names of files may hold anything."""
+  return " ".join(text.replace("|", "\\|").splitlines())
 
 
 def write_markdown(tables: Sequence[Table], file: pathlib.Path) -> None:

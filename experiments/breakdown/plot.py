@@ -83,7 +83,7 @@ def _draw_degrees(axis: Axes, analysis: Analysis) -> None:
   axis.set_xscale("log")
   axis.set_yscale("log")
   axis.set_ylim(0.5 / len(ordered), 2)
-  axis.set_title(analysis.dataset, fontsize=11)
+  axis.set_title(analysis.dataset, fontsize=11, parse_math=False)
   axis.set_xlabel("degree k")
   axis.text(0.04, 0.04, f"tail: exponent {tail.exponent:.2f}\nfrom degree {tail.minimum}, KS {tail.distance:.3f}\n"
             f"all: exponent {plain.exponent:.2f}, KS {plain.distance:.3f}", transform=axis.transAxes,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -98,10 +99,10 @@ def write_cell(
   """
   metrics, per_user = cell_frames(cell, result, version)
   with new_folder(cell_dir(out_dir, cell)) as folder:
-    metrics.write_parquet(folder / "metrics.parquet")
-    per_user.write_parquet(folder / "per_user.parquet")
-    for name, frame in round_frames(result).items():
-      frame.write_parquet(folder / f"{name}.parquet")
+    frames = {"metrics": metrics, "per_user": per_user, **round_frames(result)}
+    for name, frame in frames.items():
+      with _as_os_error(folder / f"{name}.parquet"):
+        frame.write_parquet(folder / f"{name}.parquet")
     for name, archive in arrays.items():
       np.savez_compressed(folder / name, **archive)
     files = {file.name: digest_of(file) for file in sorted(folder.iterdir())}
@@ -162,16 +163,44 @@ def rebuild_results(out_dir: pathlib.Path) -> pl.DataFrame:
 
   Shards that end together each write all cells that they see. Looking again after writing makes sure that the
   last one to write has seen every cell.
+
+  Raises:
+    OSError: if they cannot be written; :func:`gather_results` makes the table all the same.
   """
   while True:
     folders = finished_dirs(out_dir)
     table = results_of(folders)
-    with new_file(out_dir / "results.parquet") as file:
-      table.write_parquet(file)
-    with new_file(out_dir / "results.csv") as file:
-      table.write_csv(file)
+    if not _stands_in(out_dir, table):
+      with new_file(out_dir / "results.parquet") as file, _as_os_error(file):
+        table.write_parquet(file)
+      with new_file(out_dir / "results.csv") as file:
+        table.write_csv(file)
     if finished_dirs(out_dir) == folders:
       return table
+
+
+def gather_results(out_dir: pathlib.Path) -> pl.DataFrame:
+  """One row per finished cell of the folder, without writing anything."""
+  return results_of(finished_dirs(out_dir))
+
+
+def _stands_in(out_dir: pathlib.Path, table: pl.DataFrame) -> bool:
+  """Whether the result files hold this table already, as in a folder that is finished and read-only."""
+  if not (out_dir / "results.csv").is_file():
+    return False
+  try:
+    return pl.read_parquet(out_dir / "results.parquet").equals(table)
+  except (pl.exceptions.PolarsError, OSError):
+    return False
+
+
+@contextlib.contextmanager
+def _as_os_error(file: pathlib.Path) -> Iterator[None]:
+  """Polars reports a full disk as an error of its own, which names neither file nor disk."""
+  try:
+    yield
+  except pl.exceptions.PolarsError as error:
+    raise OSError(f"cannot write {file.parent}: {error}") from error
 
 
 def versions_of(out_dir: pathlib.Path, cells: list[Cell]) -> set[str]:

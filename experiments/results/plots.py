@@ -154,7 +154,7 @@ def _finish_panel(axis: Axes, title: str, *, last: bool) -> None:
   for side in ("top", "right"):
     axis.spines[side].set_visible(False)
   if title:
-    axis.set_title(title, fontsize=11)
+    axis.set_title(title, fontsize=11, parse_math=False)
   if last:
     axis.set_xlabel("epoch")
     axis.tick_params(labelbottom=True)
@@ -174,4 +174,6 @@ def _draw_legend(figure: Figure, names: Sequence[str]) -> None:
     )
     for number, name in enumerate(names)
   ]
-  figure.legend(handles=handles, loc="outside upper center", ncols=min(len(names), 4), frameon=False)
+  legend = figure.legend(handles=handles, loc="outside upper center", ncols=min(len(names), 4), frameon=False)
+  for text in legend.get_texts():
+    text.set_parse_math(False)

@@ -33,7 +33,7 @@ DataKey = tuple[str, DataConfig]
 
 
 class Terminated(BaseException):
-  """The process was asked to end (SIGTERM)."""
+  """The process was asked to end (SIGTERM, or SIGHUP of a terminal that was closed)."""
 
 
 def load_dataset(name: str, data: DataConfig, data_dir: pathlib.Path | None) -> Dataset:
@@ -169,17 +169,22 @@ def _write_failure(out_dir: pathlib.Path, cell: Cell, name: str, error: Exceptio
 
 @contextmanager
 def termination_raises() -> Iterator[None]:
-  """Within the block SIGTERM raises :class:`Terminated`, so that what is finished is still gathered."""
+  """Within the block SIGTERM and SIGHUP raise :class:`Terminated`, so that what is finished is still gathered.
+
+  A SIGHUP that is ignored, as under nohup, stays ignored.
+  """
 
   def handle(number: int, frame: FrameType | None) -> None:
     del number, frame
     raise Terminated
 
-  before = signal.signal(signal.SIGTERM, handle)
+  caught = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN]
+  before = {one: signal.signal(one, handle) for one in caught}
   try:
     yield
   finally:
-    signal.signal(signal.SIGTERM, before)
+    for one, handler in before.items():
+      signal.signal(one, handler)
 
 
 def use_compilation_cache(folder: pathlib.Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 from rich.console import Console
@@ -12,7 +13,7 @@ from rich.console import Console
 from experiments.command_line import print_line
 from experiments.grid import Cell, cell_name, expand, varying_fields
 from experiments.recipes import RECIPES
-from experiments.results.cell_files import rebuild_results, versions_of
+from experiments.results.cell_files import gather_results, rebuild_results, versions_of
 from experiments.results.paths import failure_file, is_finished
 from experiments.results.plots import PlotError, plot_utility_exposure
 from experiments.results.report import compare_with_unattacked, recipe_table, summarise
@@ -32,23 +33,33 @@ def conclude(options: Options, cells: Sequence[Cell], failures: Mapping[str, str
     console: for tables.
 
   Returns:
-    Number of cells that failed; one computed anew counts even where its former result is kept.
+    Number of things that failed: cells, of which one computed anew counts even where its former result is kept, and
+    result files that cannot be written.
   """
-  results = rebuild_results(options.out_dir)
+  try:
+    results = rebuild_results(options.out_dir)
+    unwritten = 0
+  except OSError as error:
+    print(f"sweep: results.parquet and results.csv are not written: {error}", file=sys.stderr)
+    results = gather_results(options.out_dir)
+    unwritten = 1
   finished = [cell for cell in cells if is_finished(options.out_dir, cell)]
   if finished:
     tables = tables_of(options, finished, results)
-    write_markdown(tables, options.out_dir / "table.md")
     for table in tables:
       print_table(table, console)
-    for draw in (_draw_curves, _draw_images):
+    for write in (_write_tables(tables), _draw_curves, _draw_images):
       try:
-        draw(options, finished, console)
-      except PlotError as error:
+        write(options, finished, console)
+      except (PlotError, OSError) as error:
         print(f"sweep: {error}", file=sys.stderr)
     _warn_of_versions(options, finished)
   print_line(console, f"Results: {options.out_dir / 'results.csv'} ({results.height} cells)")
-  return _name_failed(options, cells, finished, failures)
+  return _name_failed(options, cells, finished, failures) + unwritten
+
+
+def _write_tables(tables: Sequence[Table]) -> Callable[[Options, Sequence[Cell], Console], None]:
+  return lambda options, finished, console: write_markdown(tables, options.out_dir / "table.md")
 
 
 def _draw_curves(options: Options, finished: Sequence[Cell], console: Console) -> None:
@@ -104,6 +115,16 @@ def _warn_of_versions(options: Options, finished: Sequence[Cell]) -> None:
     )
 
 
+def _reason_in(file: pathlib.Path) -> str:
+  """Why a cell failed, as its file says."""
+  try:
+    return str(json.loads(file.read_text())["reason"])
+  except FileNotFoundError:
+    return "it was not run"
+  except (OSError, ValueError, TypeError, KeyError):
+    return f"its reason in {file} cannot be read"
+
+
 def _name_failed(options: Options, cells: Sequence[Cell], finished: Sequence[Cell], failures: Mapping[str, str]) -> int:
   done = {cell.hash for cell in finished} - set(failures)
   failed = [cell for cell in cells if cell.hash not in done]
@@ -112,7 +133,7 @@ def _name_failed(options: Options, cells: Sequence[Cell], finished: Sequence[Cel
     file = failure_file(options.out_dir, cell)
     reason = failures.get(cell.hash)
     if reason is None:
-      reason = json.loads(file.read_text())["reason"] if file.is_file() else "it was not run"
+      reason = _reason_in(file)
     print(f"sweep: failed: {cell_name(cell, varying)}: {reason}", file=sys.stderr)
   if failed:
     print(f"sweep: {len(failed)} of {len(cells)} cells failed; see {options.out_dir / 'failures'}", file=sys.stderr)

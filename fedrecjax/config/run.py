@@ -20,6 +20,7 @@ from fedrecjax.config.sections import (
   ImagesConfig,
   TrainConfig,
   check_field,
+  hint,
   require,
 )
 from fedrecjax.defenses import DEFENSES
@@ -165,7 +166,7 @@ def parse(annotation: Any, text: str, name: str) -> Any:
   except (ValueError, KeyError):
     value = None
   if not fits(annotation, value):
-    raise ConfigError(f"{name} must be {wanted}, got {text!r}")
+    raise ConfigError(f"{name} must be {wanted}, got {text!r}{hint(name)}")
   return value
 
 
@@ -184,7 +185,7 @@ def from_flat(values: dict[str, Any]) -> RunConfig:
   Raises:
     ConfigError: for an unknown or foreign field or an impossible value.
   """
-  values = _with_preset(values)
+  values = _with_given_targets(_with_preset(values))
   dataset, seed = values.pop("dataset", "synthetic"), values.pop("seed", 0)
   require(isinstance(seed, int) and 0 <= seed < 2**31, "seed", "an integer of at least 0 and below 2^31", seed)
   names = {"model": values.pop("model", "mf"), "attack": values.pop("attack", "none"),
@@ -212,6 +213,13 @@ def from_flat(values: dict[str, Any]) -> RunConfig:
   if names["attack"] == "none":
     sections["attacker"] = sections["attacker"].without_clients()
   return RunConfig(dataset, methods["model"][0], methods["attack"][0], tuple(methods["defense"]), seed, **sections)
+
+
+def _with_given_targets(values: dict[str, Any]) -> dict[str, Any]:
+  """Target items alone say that targets are given."""
+  if values.get("attacker.target_items") and "attacker.targets" not in values:
+    return values | {"attacker.targets": "given"}
+  return values
 
 
 def _with_preset(values: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,16 @@ class ConfigError(ValueError):
 def check_field(annotation: Any, value: Any, name: str) -> None:
   """Raises ConfigError unless the value is one of a field's type."""
   if not fits(annotation, value):
-    raise ConfigError(f"{name} must be {expected(annotation)}, got {value!r}")
+    raise ConfigError(f"{name} must be {expected(annotation)}, got {value!r}{hint(name)}")
+
+
+def hint(name: str) -> str:
+  """What somebody who gave an impossible value to this field may have meant; empty for most fields.
+
+  >>> hint("train.epochs"), hint("--attacker.targets")
+  ('', '; items by id go in attacker.target_items')
+  """
+  return {"attacker.targets": "; items by id go in attacker.target_items"}.get(name.removeprefix("--"), "")
 
 
 def require(condition: bool, field: str, expected: str, value: Any) -> None:
@@ -252,6 +261,7 @@ class EvalConfig:
     require(self.num_negatives > 0, "eval.num_negatives", "positive", self.num_negatives)
     require(0 <= self.left_out < 1, "eval.left_out", "at least 0 and below 1", self.left_out)
     require(bool(self.ks) and min(self.ks) > 0, "eval.ks", "positive list lengths", self.ks)
+    require(len(set(self.ks)) == len(self.ks), "eval.ks", "different list lengths", self.ks)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -72,9 +72,14 @@ def evaluation_data(
     evaluated: which of `users` are evaluated, bool `[N]`; None: all.
 
   Raises:
-    DataError: if nobody has a held-out item, or sampled candidates cannot be drawn.
+    DataError: if nobody has a held-out item, sampled candidates cannot be drawn, or a list is longer than the
+      catalogue.
   """
-  lengths = dataset.test.lengths[users]
+  if max(config.ks) > dataset.num_items:
+    raise DataError(f"eval.ks must be at most the {dataset.num_items} items of {dataset.name}, got {max(config.ks)}")
+  # A pair that is held out twice is one hit at most.
+  held_out_of = [np.array(list(dict.fromkeys(dataset.test.of(user).tolist())), np.int64) for user in users]
+  lengths = np.array([len(items) for items in held_out_of], np.int64)
   chosen = np.ones(len(users), bool) if evaluated is None else evaluated
   lengths = np.where(chosen, lengths, 0)
   if lengths.max(initial=0) == 0:
@@ -99,7 +104,7 @@ def evaluation_data(
   user = padded.reshape(chunks, size)
   lists = np.full((chunks * size, int(lengths.max())), dataset.num_items, np.int32)
   for place, one in enumerate(order):
-    lists[place, : lengths[one]] = dataset.test.of(users[one])
+    lists[place, : lengths[one]] = held_out_of[one]
   held_out = lists.reshape(chunks, size, -1)
   masked = [[_masked(dataset, users[one]) for one in chunk.tolist() if one < len(users)] for chunk in user]
   most_pairs = max(sum(len(items) for items, _ in chunk) for chunk in masked)

@@ -268,7 +268,8 @@ def test_without_an_attack_nobody_is_malicious():
     ),
     ({"attacker.num_targets": 0}, r"attacker\.num_targets must be positive"),
     ({"attacker.targets": "given"}, r"attacker\.target_items must be set where"),
-    ({"attacker.target_items": [1]}, r"attacker\.target_items must be set where"),
+    ({"attacker.targets": "random", "attacker.target_items": [1]}, r"attacker\.target_items must be set where"),
+    ({"attacker.targets": "894"}, r"attacker\.targets must be .*; items by id go in attacker\.target_items$"),
     (
       {"attacker.targets": "given", "attacker.target_items": [1, 1]},
       r"attacker\.target_items must be different",
@@ -277,6 +278,7 @@ def test_without_an_attack_nobody_is_malicious():
     ({"eval.every": 0}, r"eval\.every must be positive"),
     ({"eval.ks": []}, r"eval\.ks must be positive list lengths"),
     ({"eval.ks": [0]}, r"eval\.ks must be positive list lengths"),
+    ({"eval.ks": [5, 10, 5]}, r"eval\.ks must be different list lengths"),
     ({"eval.num_negatives": 0}, r"eval\.num_negatives must be positive"),
     ({"eval.candidates": "some"}, r"eval\.candidates must be"),
     (
@@ -360,3 +362,9 @@ def test_fields_of_images_are_part_of_a_run_that_has_images():
 def test_impossible_images(values, message):
   with pytest.raises(ConfigError, match=message):
     from_flat(GOLDEN | values)
+
+
+def test_target_items_alone_say_that_targets_are_given():
+  alone = from_flat({"attack": "random", "attacker.target_items": [3, 1]})
+  both = from_flat({"attack": "random", "attacker.target_items": [3, 1], "attacker.targets": "given"})
+  assert alone == both and alone.attacker.targets == "given"

@@ -130,3 +130,29 @@ def test_recipes_are_grids_whose_figures_belong_to_rows():
       assert all(0 <= value <= 1 for value in figure.values.values())
       assert set(figure.values) <= set(recipe.metrics)
   assert len(expand(RECIPES["pieck_table3"].settings, {})) == 20
+
+
+@pytest.mark.parametrize(
+  ("settings", "message"),
+  [
+    ({"seed": "0-1000000000"}, "--seed: 0-1000000000 is 1,000,000,001 seeds, and a sweep has at most 100,000 cells"),
+    ({"seed": "0-60000,7-60000"}, "at most 100,000 cells"),
+    (
+      {"attack": "random", "seed": "0-999", "train.epochs": ",".join(map(str, range(1, 401)))},
+      "the grid has more than 100,000 cells",
+    ),
+  ],
+)
+def test_grids_beyond_reason_are_refused_at_once(monkeypatch, settings, message):
+  monkeypatch.setattr("experiments.grid.from_flat", lambda values: FEW)
+  with pytest.raises(UsageError, match=message):
+    expand([{}], settings)
+
+
+FEW = expand([{}], {})[0].config
+
+
+def test_target_items_override_how_a_recipe_chooses_targets():
+  block = {"attack": "random", "attacker.targets": "least_popular"}
+  (cell,) = expand([block], {"attacker.target_items": "5+7"})
+  assert (cell.flat["attacker.targets"], cell.flat["attacker.target_items"]) == ("given", [5, 7])

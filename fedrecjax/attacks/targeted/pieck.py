@@ -283,7 +283,8 @@ def pieck_uea(
     Zhang et al., 2024, section IV-D, Eq. 10, Algorithm 3.
   """
   _check_common("pieck_uea", num_popular, mining_differences)
-  check(0 < num_batches <= num_popular, f"pieck_uea.num_batches must lie in 1..num_popular, got {num_batches}")
+  check(0 < num_batches <= num_popular, f"pieck_uea.num_batches must lie in 1..pieck_uea.num_popular, got {num_batches}"
+        f" for num_popular={num_popular}; with fewer popular items set num_batches to at most that")
   check(repeats > 0, f"pieck_uea.repeats must be positive, got {repeats}")
   weights = uea_weights(num_popular, reading=reading, num_batches=num_batches, repeats=repeats)
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import polars as pl
@@ -81,7 +82,7 @@ def test_a_killed_sweep_goes_on_to_the_same_results(command, tmp_path):
       assert_frame_equal(first, second)
 
 
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 143), (signal.SIGINT, 130)])
 def test_a_stopped_sweep_says_what_is_kept(command, sent, status):
   process = start(command, *command.arguments(*MANY))
   wait_for_cells(command, process, 2)
@@ -90,3 +91,55 @@ def test_a_stopped_sweep_says_what_is_kept(command, sent, status):
   assert process.returncode == status
   assert "the same command goes on from there" in error and "Traceback" not in error
   assert 2 <= results(command.folder).height < 8
+
+
+def test_a_data_file_may_have_any_name(command):
+  odd = command.folder.parent / "a$b_{c}|d\ne.csv"
+  odd.write_text(command.data_file.read_text())
+  done = command.run(*command.arguments("--attack=none,random", f"--dataset={odd},{command.data_file}"))
+  assert done.returncode == 0 and "Traceback" not in done.stderr
+  assert (command.folder / "utility_exposure.png").read_bytes().startswith(b"\x89PNG")
+  table = (command.folder / "table.md").read_text()
+  rows = [line for line in table.splitlines() if "a$b_{c}" in line]
+  assert rows and all(line.endswith("|") and r"\|d e.csv" in line for line in rows)
+
+
+# Every file of the sweep's folder is refused as on a full disk, or as in a folder without write permission.
+REFUSED = """
+import sys, errno, tempfile
+import polars as pl
+from experiments.sweep.command import main
+
+def refuse(*arguments, **named):
+  raise OSError(errno.EROFS, "Read-only file system", str(named.get("dir")))
+
+def full(*arguments, **named):
+  raise pl.exceptions.ComputeError("underlying IO error: No space left on device (os error 28)")
+
+if sys.argv[1] == "read-only":
+  tempfile.mkstemp = refuse
+else:
+  pl.DataFrame.write_parquet = full
+sys.exit(main(["sweep", *sys.argv[2:]]))
+"""
+
+
+def refused(command, how, *arguments):
+  line = [sys.executable, "-W", "error", "-c", REFUSED, how, *command.line(*arguments)[5:]]
+  return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_a_finished_read_only_folder_shows_its_table(command):
+  arguments = command.arguments()
+  assert command.run(*arguments).returncode == 0
+  done = refused(command, "read-only", *arguments)
+  assert done.returncode == 0 and "hr@10" in done.stdout and "Traceback" not in done.stderr
+  assert "Read-only file system" in done.stderr
+
+
+def test_a_full_disk_is_a_line_and_loses_no_cell(command):
+  assert command.run(*command.arguments()).returncode == 0
+  done = refused(command, "full", *command.arguments("--seed=0,1"))
+  assert done.returncode == 1 and "Traceback" not in done.stderr
+  assert "No space left on device" in done.stderr and "hr@10" in done.stdout
+  assert results(command.folder).height == 1
