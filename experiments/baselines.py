@@ -20,7 +20,7 @@ import polars as pl
 from experiments.atomic_files import new_file
 from experiments.command_line import FlagGroup, command, output, read_group
 from experiments.errors import UsageError
-from experiments.tables import Table, print_table, write_markdown
+from experiments.tables import Table, write_and_print
 from fedrecjax.config import EvalConfig
 from fedrecjax.datasets import Dataset, load
 from fedrecjax.methods.hyperparameters import as_arguments
@@ -117,8 +117,7 @@ def _write(dataset: str, found: pl.DataFrame, out_dir: pathlib.Path) -> None:
     tuple((*row[:2], *(f"{value:.4f}" for value in row[2:])) for row in means.iter_rows()),
     num_labels=2,
   )
-  write_markdown([table], out_dir / "baselines.md")
-  print_table(table, output())
+  write_and_print([table], out_dir / "baselines.md", output())
 
 
 main = command("baselines", _work)

@@ -129,6 +129,21 @@ def field_flag_help(name: str, annotation: Any, default: Any) -> str:
   return f"{field_help(owner, field).rstrip('.')}. {expected(annotation)}; default {shown_default}."
 
 
+def comma_list(flag: str, text: str) -> tuple[str, ...]:
+  """The parts of a comma list, each once.
+
+  Raises:
+    UsageError: naming the flag, if there are none.
+
+  >>> comma_list("rules", "mean, krum,mean")
+  ('mean', 'krum')
+  """
+  parts = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+  if not parts:
+    raise UsageError(f"--{flag} must be a comma list, got {text!r}")
+  return parts
+
+
 def folder(text: str | None) -> pathlib.Path | None:
   """The folder that a flag names, if it names one."""
   return pathlib.Path(text) if text else None

@@ -17,7 +17,7 @@ import polars as pl
 from experiments.atomic_files import new_file
 from experiments.command_line import FlagGroup, command, output, read_group
 from experiments.errors import UsageError
-from experiments.tables import Table, print_table, write_markdown
+from experiments.tables import Table, write_and_print
 from fedrecjax.analysis import (
   covered_users,
   delta_norms,
@@ -136,13 +136,10 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
 
 def _write(tables: Sequence[Table], out_dir: pathlib.Path) -> None:
   out_dir.mkdir(parents=True, exist_ok=True)
-  write_markdown(tables, out_dir / "popularity.md")
   for name, table in zip(("moves", "alignment"), tables, strict=True):
     with new_file(out_dir / f"{name}.csv") as file:
       pl.DataFrame(table.rows, schema=list(table.header), orient="row").write_csv(file)
-  console = output()
-  for table in tables:
-    print_table(table, console)
+  write_and_print(tables, out_dir / "popularity.md", output())
 
 
 main = command("popularity", _work)

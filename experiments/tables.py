@@ -77,7 +77,9 @@ def markdown(table: Table) -> str:
   return "\n".join(lines)
 
 
-def write_markdown(tables: Sequence[Table], file: pathlib.Path) -> None:
-  """Writes tables one below the other."""
+def write_and_print(tables: Sequence[Table], file: pathlib.Path, console: Console) -> None:
+  """Writes tables one below the other as Markdown, and prints them."""
   with new_file(file) as temporary:
     temporary.write_text("\n\n".join(markdown(table) for table in tables) + "\n", encoding="utf-8")
+  for table in tables:
+    print_table(table, console)

@@ -17,7 +17,7 @@ from experiments.breakdown.plot import plot_breakdown
 from experiments.breakdown.tables import law_table, share_table
 from experiments.command_line import command, output, print_line, use_folder
 from experiments.results.plots import PlotError
-from experiments.tables import print_table, write_markdown
+from experiments.tables import write_and_print
 from fedrecjax.datasets import load
 
 # Columns that may be empty, whose type is then not seen from their values.
@@ -48,11 +48,8 @@ def report(options: Options, analyses: Sequence[Analysis]) -> None:
     frame.write_parquet(file)
   with new_file(options.out_dir / "breakdown.csv") as file:
     frame.write_csv(file)
-  tables = [law_table(analyses), share_table(options, analyses)]
-  write_markdown(tables, options.out_dir / "breakdown.md")
   console = output()
-  for table in tables:
-    print_table(table, console)
+  write_and_print([law_table(analyses), share_table(options, analyses)], options.out_dir / "breakdown.md", console)
   picture = options.out_dir / "breakdown.png"
   try:
     plot_breakdown(analyses, picture)

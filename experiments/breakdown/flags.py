@@ -7,7 +7,7 @@ import math
 import pathlib
 from collections.abc import Sequence
 
-from experiments.command_line import FlagGroup, folder, read_group
+from experiments.command_line import FlagGroup, comma_list, folder, read_group
 from experiments.errors import UsageError
 from fedrecjax.analysis import Rule, rules
 from fedrecjax.datasets import DATASETS
@@ -67,13 +67,13 @@ def parse_command_line(argv: Sequence[str]) -> Options:
     known = rules(trimmed_share=value("trimmed_share"))
   except ValueError as error:
     raise UsageError(f"--trimmed_share: {error}") from error
-  names = _names("rules", value("rules"))
+  names = comma_list("rules", value("rules"))
   for name in names:
     if name not in known:
       raise UsageError(f"--rules must be a comma list of {', '.join(known)}, got {name!r}")
   return Options(
-    datasets=_names("dataset", value("dataset")),
-    ratios=tuple(_ratio(text) for text in _names("ratio", value("ratio"))),
+    datasets=comma_list("dataset", value("dataset")),
+    ratios=tuple(_ratio(text) for text in comma_list("ratio", value("ratio"))),
     rules=tuple(known[name] for name in names),
     trimmed_share=value("trimmed_share"),
     sampled=value("attacker") == "sampled",
@@ -103,13 +103,6 @@ def _define_flags(group: FlagGroup) -> None:
   group.integer("seed", 0, "seed of all draws.", least=0)
   group.data_dir()
   group.out_dir()
-
-
-def _names(flag: str, text: str) -> tuple[str, ...]:
-  names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-  if not names:
-    raise UsageError(f"--{flag} must be a comma list, got {text!r}")
-  return names
 
 
 def _ratio(text: str) -> float:

@@ -23,7 +23,7 @@ from experiments.results.paths import NETWORKS
 from experiments.results.plots import PlotError
 from experiments.sweep.run import load_dataset
 from experiments.sweep.visuals import prepare_visuals
-from experiments.tables import print_table, write_markdown
+from experiments.tables import write_and_print
 
 # Columns that may be empty, whose type is then not seen from their values.
 _OPTIONAL = {"tpr_reached": pl.Float64, "mean": pl.Float64, "sd": pl.Float64}
@@ -54,11 +54,8 @@ def write_report(report: Report, options: Options) -> None:
     overrides = {column: kind for column, kind in _OPTIONAL.items() if column in rows[0]}
     with new_file(folder / f"{name}.csv") as file:
       pl.DataFrame(rows, schema_overrides=overrides).fill_nan(None).write_csv(file)
-  tables = report_tables(report, options)
-  write_markdown(tables, folder / "image_report.md")
   console = output()
-  for table in tables:
-    print_table(table, console)
+  write_and_print(report_tables(report, options), folder / "image_report.md", console)
   _draw(lambda: plot_densities(report, folder / "densities.png"))
   _draw(lambda: draw_pictures(report, folder / "pictures.png", num_pictures=options.num_pictures))
   print_line(console, f"Results: {folder}")

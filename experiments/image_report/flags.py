@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments.command_line import FlagGroup, field_flag_help, folder, read_group
+from experiments.command_line import FlagGroup, comma_list, field_flag_help, folder, read_group
 from experiments.errors import UsageError
 from experiments.grid import shown
 from fedrecjax.config import MethodConfig, RunConfig, from_flat, owners, parse
@@ -188,7 +188,7 @@ def _purifier(name: str, value: Callable[[str], Any], fields: dict[str, Any]) ->
 
 def _bounds(text: str) -> tuple[float, ...]:
   bounds = []
-  for part in filter(None, (part.strip() for part in text.split(","))):
+  for part in comma_list("bounds", text):
     try:
       bound = float(part)
     except ValueError:
@@ -196,8 +196,6 @@ def _bounds(text: str) -> tuple[float, ...]:
     if not 0 < bound <= 255:
       raise UsageError(f"--bounds must be numbers above 0 and up to 255, got {part!r}")
     bounds.append(bound)
-  if not bounds:
-    raise UsageError(f"--bounds must be a comma list, got {text!r}")
   return tuple(dict.fromkeys(bounds))
 
 

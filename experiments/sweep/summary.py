@@ -19,7 +19,7 @@ from experiments.results.report import compare_with_unattacked, recipe_table, su
 from experiments.results.round_tables import detection_table, stealth_table
 from experiments.results.uploaded_images import draw_images
 from experiments.sweep.flags import Options
-from experiments.tables import Table, print_table, write_markdown
+from experiments.tables import Table, write_and_print
 
 
 def conclude(options: Options, cells: Sequence[Cell], failures: Mapping[str, str], console: Console) -> int:
@@ -37,10 +37,7 @@ def conclude(options: Options, cells: Sequence[Cell], failures: Mapping[str, str
   results = rebuild_results(options.out_dir)
   finished = [cell for cell in cells if is_finished(options.out_dir, cell)]
   if finished:
-    tables = tables_of(options, finished, results)
-    write_markdown(tables, options.out_dir / "table.md")
-    for table in tables:
-      print_table(table, console)
+    write_and_print(tables_of(options, finished, results), options.out_dir / "table.md", console)
     for draw in (_draw_curves, _draw_images):
       try:
         draw(options, finished, console)
