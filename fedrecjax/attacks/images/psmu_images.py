@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fedrecjax.attacks.idle import when_active
+from fedrecjax.attacks.attacked_rounds import when_active
 from fedrecjax.attacks.images.changed_images import PixelOptions, changed_images, check_pixels
 from fedrecjax.attacks.registry import ATTACKS
-from fedrecjax.attacks.targeted.promoting_users import (
+from fedrecjax.attacks.targeted.psmu_users import (
   PsmuOptions,
   Recommender,
   SyntheticUser,
@@ -19,9 +19,9 @@ from fedrecjax.attacks.targeted.promoting_users import (
   allowed_items,
   check_synthetic,
   check_users,
-  invent,
+  competitors_of,
+  invented_user,
   known_to,
-  lifted_above,
   promoting_uploads,
   promotion_gradients,
   shortfall,
@@ -45,7 +45,7 @@ def _users_of(
   options: SyntheticUserOptions, known: Recommender, allowed: jax.Array, numbers: jax.Array, key: jax.Array
 ) -> SyntheticUser:
   """A synthetic user for each of the numbers `[U]`."""
-  return jax.vmap(lambda number: invent(options, known, allowed, jax.random.fold_in(key, number)))(numbers)
+  return jax.vmap(lambda number: invented_user(options, known, allowed, jax.random.fold_in(key, number)))(numbers)
 
 
 def _promoting_images(
@@ -53,7 +53,7 @@ def _promoting_images(
 ) -> jax.Array:
   """Images that lift their items in the lists of users `[U]` (Yuan et al., 2023, Eq. 17), `[T, H, W, 3]`."""
   known = known_to(view)
-  above = jax.vmap(lambda user: lifted_above(options, known, user, view.targets))(users)
+  above = jax.vmap(lambda user: competitors_of(options, known, user, view.targets))(users)
 
   def loss(place: jax.Array, features: jax.Array) -> jax.Array:
     row = jnp.concatenate([view.public.items[view.targets[place]], features])

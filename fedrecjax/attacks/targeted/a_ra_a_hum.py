@@ -11,7 +11,7 @@ from jax import lax
 
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.targeted.explicit_boosting import boosting_loss
-from fedrecjax.clients.user_vectors import lone_vector
+from fedrecjax.clients.user_vectors import vector_without_items
 from fedrecjax.methods.hyperparameters import check, traced
 from fedrecjax.methods.options import keywords_of
 from fedrecjax.types import Attack, AttackView, ClientUpdates, Model, State
@@ -46,7 +46,7 @@ class HardUserOptions(InventedUserOptions):
 
 def dislike_loss(model: Model, user: jax.Array, target_rows: jax.Array, shared: Any) -> jax.Array:
   """How much a user likes the targets: -log(1 - sigmoid(score)), averaged over them; arguments as `boosting_loss`."""
-  vector = lone_vector(model, user, target_rows[0], shared)
+  vector = vector_without_items(model, user, target_rows[0], shared)
   logits = jax.vmap(model.score_row, in_axes=(None, 0, None))(vector, target_rows, shared)
   return jnp.mean(jax.nn.softplus(logits))
 

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from fedrecjax.attacks.registry import ATTACKS
-from fedrecjax.clients.user_vectors import lone_vector
+from fedrecjax.clients.user_vectors import vector_without_items
 from fedrecjax.methods.hyperparameters import check, traced
 from fedrecjax.methods.options import keywords_of
 from fedrecjax.numerics.similarity import cosine
@@ -190,7 +190,7 @@ def uea_loss(model: Model, target: jax.Array, popular: jax.Array, shared: Any, w
   """
 
   def logit(user: jax.Array) -> jax.Array:
-    return model.score_row(lone_vector(model, user, target, shared), target, shared)
+    return model.score_row(vector_without_items(model, user, target, shared), target, shared)
 
   return jnp.sum(weights * jax.nn.softplus(-jax.vmap(logit)(jax.lax.stop_gradient(popular))))
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import jax
 
-from fedrecjax.attacks.idle import when_active
+from fedrecjax.attacks.attacked_rounds import when_active
 from fedrecjax.attacks.registry import ATTACKS
-from fedrecjax.attacks.targeted.promoting_users import (
+from fedrecjax.attacks.targeted.psmu_users import (
   PsmuOptions,
   allowed_items,
   check_synthetic,
-  invent,
+  invented_user,
   known_to,
   promoting_uploads,
   promotion_gradients,
@@ -52,7 +52,7 @@ def psmu(options: PsmuOptions) -> Attack:
     known = known_to(view)
 
     def of_client(key: jax.Array) -> tuple[jax.Array, Any]:
-      return promotion_gradients(options, known, invent(options, known, state, key), view.targets)
+      return promotion_gradients(options, known, invented_user(options, known, state, key), view.targets)
 
     keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, view.client)
     return promoting_uploads(view, *jax.vmap(of_client)(keys), upload_shared=options.upload_shared), state

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fedrecjax.attacks.idle import when_active
+from fedrecjax.attacks.attacked_rounds import when_active
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.untargeted.cluster_count import ClusterCount, Rounding, first_count, next_counts, update_count
 from fedrecjax.attacks.untargeted.kmeans import random_kmeans

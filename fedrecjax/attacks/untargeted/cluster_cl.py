@@ -13,7 +13,7 @@ from jax import lax
 
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.untargeted.cluster import ClusterOptions, Reduction, check_clusters, cluster_attack
-from fedrecjax.clients.contrasts import draw_contrast, info_nce
+from fedrecjax.clients.info_nce import draw_partner_and_negatives, info_nce
 from fedrecjax.clients.sampling import Complement, complement_of, item_of_rank
 from fedrecjax.methods.hyperparameters import check, traced
 from fedrecjax.methods.options import keywords_of
@@ -59,7 +59,7 @@ def draw_contrasts(own: OwnItems, client: Array, key: Array, num_items: int, cou
   """
   places = own.items.shape[1]
   length, free = own.length[client], num_items - own.outside.length[client]
-  draw = functools.partial(draw_contrast, count=count)
+  draw = functools.partial(draw_partner_and_negatives, count=count)
   partner, rank = jax.vmap(draw, in_axes=(None, 0, None, None))(key, jnp.arange(places), length, free)
   item = item_of_rank(own.outside, jnp.broadcast_to(client, rank.shape), rank, num_items)
   return partner, jnp.where(rank < free, item, num_items)

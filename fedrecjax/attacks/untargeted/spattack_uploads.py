@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fedrecjax.attacks.idle import when_active
+from fedrecjax.attacks.attacked_rounds import when_active
 from fedrecjax.methods.hyperparameters import check
 from fedrecjax.numerics.ordering import in_order
 from fedrecjax.types import Array, Attack, AttackContext, AttackView, ClientUpdates, State

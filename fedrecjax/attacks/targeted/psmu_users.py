@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fedrecjax.attacks.targeted.invented_clients import user_of_items
-from fedrecjax.attacks.targeted.promotion import Competitors, MarginOn, competitors, promotion_loss
+from fedrecjax.attacks.targeted.promotion_loss import Competitors, MarginOn, competitors, promotion_loss
 from fedrecjax.attacks.targeted.synthetic_users import InnerOptimizer, draw_synthetic, synthetic_user
 from fedrecjax.methods.hyperparameters import check
 from fedrecjax.types import AttackContext, AttackView, ClientUpdates, ImageView, Loss, Model, Public
@@ -118,7 +118,9 @@ def check_users(context: AttackContext) -> None:
     raise ValueError("attacker.malicious_ratio leaves no synthetic user, which the images would be made for")
 
 
-def invent(options: SyntheticUserOptions, known: Recommender, allowed: jax.Array, key: jax.Array) -> SyntheticUser:
+def invented_user(
+  options: SyntheticUserOptions, known: Recommender, allowed: jax.Array, key: jax.Array
+) -> SyntheticUser:
   """Draws a user's items among those allowed and trains its vector on them (Yuan et al., 2023, Eq. 13)."""
   table, shared = known.received
   drawn = draw_synthetic(
@@ -132,7 +134,7 @@ def invent(options: SyntheticUserOptions, known: Recommender, allowed: jax.Array
   return SyntheticUser(drawn.items, private)
 
 
-def lifted_above(
+def competitors_of(
   options: SyntheticUserOptions, known: Recommender, user: SyntheticUser, targets: jax.Array
 ) -> Competitors:
   """The items that each target is to be lifted above for a user, as the parameters are."""
@@ -154,7 +156,7 @@ def shortfall(
     options: hyperparameters.
     known: the recommender, of which all rows but the targets' are.
     user: the synthetic user.
-    above: from :func:`lifted_above`.
+    above: from :func:`competitors_of`.
     rows: of the targets as the model's functions take them, `[T, d]`.
     shared: the other public parameters.
   """
@@ -174,7 +176,7 @@ def promotion_gradients(
     Gradients of the targets' embeddings `[T, d]` and of the shared parameters.
   """
   table, shared = known.received
-  above = lifted_above(options, known, user, targets)
+  above = competitors_of(options, known, user, targets)
   for_rows, for_shared = jax.grad(
     lambda rows, shared: shortfall(options, known, user, above, rows, shared), argnums=(0, 1)
   )(table[targets], shared)
