@@ -16,14 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from absl import flags
 
 from experiments.atomic_files import new_file
-from experiments.command_line import output, read_group, run_command
+from experiments.command_line import FlagGroup, command, output, read_group
 from experiments.errors import UsageError
-from experiments.tables import Table, print_table, write_markdown
+from experiments.tables import Table, print_and_write
 from fedrecjax.config import EvalConfig
-from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS, Dataset, load
+from fedrecjax.datasets import Dataset, load
 from fedrecjax.methods.hyperparameters import as_arguments
 from fedrecjax.models import mf
 from fedrecjax.simulation.evaluation import evaluation_data, jitted_evaluation, metric_names
@@ -90,37 +89,21 @@ def rows(dataset: Dataset, *, seeds: Sequence[int], dim: int, epochs: int) -> It
         yield {"recommender": name, "candidates": protocol, "seed": seed, **{one: found[one] for one in COLUMNS}}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command.
-
-  Args:
-    argv: the program's name and its flags; by default those of the process.
-
-  Returns:
-    Exit status: 0 done, 1 if results could not be written, 2 for bad flags or data.
-  """
-
-  def work() -> None:
-    value = read_group("baselines", sys.argv if argv is None else argv, _define_flags)
-    dataset = load(value("dataset"), data_dir=value("data_dir"), split=value("split"))
-    found = pl.DataFrame(list(rows(dataset, seeds=range(value("seeds")), dim=value("dim"), epochs=value("epochs"))))
-    _write(dataset.name, found, pathlib.Path(value("out_dir")))
-
-  return run_command("baselines", work)
+def _work(argv: Sequence[str]) -> None:
+  value = read_group("baselines", argv, _define_flags)
+  dataset = load(value("dataset"), data_dir=value("data_dir"), split=value("split"))
+  found = pl.DataFrame(list(rows(dataset, seeds=range(value("seeds")), dim=value("dim"), epochs=value("epochs"))))
+  _write(dataset.name, found, pathlib.Path(value("out_dir")))
 
 
-def _define_flags(known: dict[str, Any]) -> None:
-  def text(name: str, default: str | None, help_text: str) -> None:
-    flags.DEFINE_string(name, default, help_text, **known)
-
-  text("dataset", "synthetic", f"data set: {', '.join(DATASETS)}, or the path of a file.")
-  text("data_dir", None, f"folder of the data sets; default: the environment variable {DATA_DIR_VARIABLE}.")
-  text("split", "default", "how items are held out, as --data.split of the sweep.")
-  text("out_dir", "results/baselines", "folder of the results.")
-  for name, default, help_text in (
-    ("seeds", 3, "seeds, from 0."), ("dim", 32, "embedding size."), ("epochs", 100, "passes over the data."),
-  ):
-    flags.DEFINE_integer(name, default, help_text, lower_bound=1, **known)
+def _define_flags(group: FlagGroup) -> None:
+  group.dataset()
+  group.data_dir()
+  group.text("split", "default", "how items are held out, as --data.split of the sweep.")
+  group.out_dir()
+  group.integer("seeds", 3, "seeds, from 0.", least=1)
+  group.integer("dim", 32, "embedding size.", least=1)
+  group.integer("epochs", 100, "passes over the data.", least=1)
 
 
 def _write(dataset: str, found: pl.DataFrame, out_dir: pathlib.Path) -> None:
@@ -134,8 +117,10 @@ def _write(dataset: str, found: pl.DataFrame, out_dir: pathlib.Path) -> None:
     tuple((*row[:2], *(f"{value:.4f}" for value in row[2:])) for row in means.iter_rows()),
     num_labels=2,
   )
-  write_markdown([table], out_dir / "baselines.md")
-  print_table(table, output())
+  print_and_write([table], out_dir / "baselines.md", output())
+
+
+main = command("baselines", _work)
 
 
 if __name__ == "__main__":

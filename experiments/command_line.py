@@ -1,7 +1,8 @@
-"""What the commands have in common in reading their flags."""
+"""What the commands have in common: their entry, their flags, and what they print."""
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +12,10 @@ from absl import flags
 from rich.console import Console
 
 from experiments.errors import UsageError
-from fedrecjax.config import ConfigError
-from fedrecjax.datasets import DataError
+from experiments.grid import shown
+from fedrecjax.config import ConfigError, field_help
+from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS, DataError
+from fedrecjax.methods.fields import expected
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 
@@ -21,37 +24,138 @@ class HelpAsked(Exception):
   """The command line asks for help; the message is the help text."""
 
 
-def run_command(name: str, work: Callable[[], None]) -> int:
-  """Runs a command and says in one line what was wrong.
+def command(name: str, work: Callable[[Sequence[str]], int | None]) -> Callable[..., int]:
+  """The entry of a command, which says in one line what was wrong.
 
   Args:
     name: of the command.
-    work: reads the flags and does everything.
-
-  Returns:
-    Exit status: 0 done, 1 if results could not be written, 2 for bad flags or data.
+    work: reads the program's name and its flags and does everything; may return an exit status of its own.
   """
-  try:
-    work()
-    return DONE
-  except HelpAsked as text:
-    print(text)
-    return DONE
-  except (UsageError, DataError, ConfigError) as error:
-    print(f"{name}: {error}", file=sys.stderr)
-    return BAD_INPUT
-  except OSError as error:
-    print(f"{name}: {error}", file=sys.stderr)
-    return FAILED
+
+  def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+      argv: the program's name and its flags; by default those of the process.
+
+    Returns:
+      Exit status: 0 done, 1 if something failed or could not be written, 2 for bad flags or data.
+    """
+    try:
+      return work(sys.argv if argv is None else argv) or DONE
+    except HelpAsked as text:
+      print(text)
+      return DONE
+    except (UsageError, DataError, ConfigError) as error:
+      print(f"{name}: {error}", file=sys.stderr)
+      return BAD_INPUT
+    except OSError as error:
+      print(f"{name}: {error}", file=sys.stderr)
+      return FAILED
+
+  return main
 
 
-def read_group(group: str, argv: Sequence[str], define: Callable[[dict[str, Any]], None]) -> Callable[[str], Any]:
+@dataclasses.dataclass(frozen=True)
+class FlagGroup:
+  """Defines the flags of a command, or of one group of them.
+
+  Attributes:
+    values: where they are defined.
+    name: of the command or the group.
+  """
+
+  values: flags.FlagValues
+  name: str
+
+  def text(self, name: str, default: str | None, help_text: str) -> None:
+    """A text."""
+    flags.DEFINE_string(name, default, help_text, **self._place)
+
+  def texts(self, name: str, default: Sequence[str], help_text: str) -> None:
+    """A comma list of texts."""
+    flags.DEFINE_list(name, list(default), help_text, **self._place)
+
+  def repeated(self, name: str, help_text: str) -> None:
+    """A text that may be given several times."""
+    flags.DEFINE_multi_string(name, None, help_text, **self._place)
+
+  def choice(self, name: str, default: str, choices: Sequence[str], help_text: str) -> None:
+    """One of several texts."""
+    flags.DEFINE_enum(name, default, list(choices), help_text, **self._place)
+
+  def switch(self, name: str, default: bool, help_text: str, short_name: str | None = None) -> None:
+    """Yes or no."""
+    flags.DEFINE_bool(name, default, help_text, short_name=short_name, **self._place)
+
+  def integer(self, name: str, default: int | None, help_text: str, *, least: int, most: int | None = None) -> None:
+    """A whole number."""
+    flags.DEFINE_integer(name, default, help_text, lower_bound=least, upper_bound=most, **self._place)
+
+  def number(
+    self, name: str, default: float, help_text: str, *, least: float | None = None, most: float | None = None
+  ) -> None:
+    """A number."""
+    flags.DEFINE_float(name, default, help_text, lower_bound=least, upper_bound=most, **self._place)
+
+  def dataset(self) -> None:
+    """`--dataset`: one data set."""
+    self.text("dataset", "synthetic", f"data set: {', '.join(DATASETS)}, or the path of a file.")
+
+  def data_dir(self) -> None:
+    """`--data_dir`: where data sets are."""
+    self.text("data_dir", None, "folder with one folder per data set; default: the environment variable"
+              f" {DATA_DIR_VARIABLE}, else a cache folder of the user.")
+
+  def out_dir(self) -> None:
+    """`--out_dir`: where results go, a folder of the command's name by default."""
+    self.text("out_dir", f"results/{self.name}", "folder of the results.")
+
+  @property
+  def _place(self) -> dict[str, Any]:
+    return {"flag_values": self.values, "module_name": self.name}
+
+
+def field_flag_help(name: str, annotation: Any, default: Any) -> str:
+  """The help text of the flag of a configuration's field.
+
+  Args:
+    name: dotted.
+    annotation: of the field.
+    default: of the flag.
+  """
+  owner, _, field = name.partition(".")
+  shown_default = "none" if default is None or default == () else shown(default)
+  return f"{field_help(owner, field).rstrip('.')}. {expected(annotation)}; default {shown_default}."
+
+
+def comma_list(flag: str, text: str) -> tuple[str, ...]:
+  """The parts of a comma list, each once.
+
+  Raises:
+    UsageError: naming the flag, if there are none.
+
+  >>> comma_list("rules", "mean, krum,mean")
+  ('mean', 'krum')
+  """
+  parts = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+  if not parts:
+    raise UsageError(f"--{flag} must be a comma list, got {text!r}")
+  return parts
+
+
+def folder(text: str | None) -> pathlib.Path | None:
+  """The folder that a flag names, if it names one."""
+  return pathlib.Path(text) if text else None
+
+
+def read_group(group: str, argv: Sequence[str], define: Callable[[FlagGroup], None]) -> Callable[[str], Any]:
   """Reads the flags of the command `python -m experiments.GROUP`.
 
   Args:
     group: name of the command.
     argv: the program's name and its flags.
-    define: defines the flags, given what every `flags.DEFINE_...` needs to know; `--help` is added.
+    define: defines the flags; `--help` is added.
 
   Returns:
     The value of a flag by its name.
@@ -61,23 +165,23 @@ def read_group(group: str, argv: Sequence[str], define: Callable[[dict[str, Any]
     UsageError: for flags that cannot be read.
   """
   values = flags.FlagValues()
-  known: dict[str, Any] = {"flag_values": values, "module_name": group}
-  define(known)
-  flags.DEFINE_bool("help", False, "show the flags.", short_name="h", **known)
+  defined = FlagGroup(values, group)
+  define(defined)
+  defined.switch("help", False, "show the flags.", short_name="h")
   read_flags(values, argv, {"help": lambda values: group_help(values, group)})
   return lambda name: values[name].value
 
 
-def use_folder(folder: pathlib.Path) -> None:
+def use_folder(path: pathlib.Path) -> None:
   """Makes the folder of the results.
 
   Raises:
     UsageError: naming --out_dir, if that cannot be.
   """
   try:
-    folder.mkdir(parents=True, exist_ok=True)
+    path.mkdir(parents=True, exist_ok=True)
   except OSError as error:
-    raise UsageError(f"--out_dir: cannot use {folder}: {error.strerror}") from error
+    raise UsageError(f"--out_dir: cannot use {path}: {error.strerror}") from error
 
 
 def output(width: int = 1000) -> Console:

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from absl import flags
 
 from experiments.atomic_files import new_file
-from experiments.command_line import output, read_group, run_command
+from experiments.command_line import FlagGroup, command, output, read_group
 from experiments.errors import UsageError
-from experiments.tables import Table, print_table, write_markdown
+from experiments.tables import Table, print_and_write
 from fedrecjax.analysis import (
   covered_users,
   delta_norms,
@@ -30,7 +29,7 @@ from fedrecjax.analysis import (
   user_coverage,
 )
 from fedrecjax.config import from_flat
-from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS, Dataset, load
+from fedrecjax.datasets import Dataset, load
 from fedrecjax.defenses import none
 from fedrecjax.simulation.planning import plan
 from fedrecjax.simulation.trajectory import Snapshot, snapshots
@@ -84,30 +83,18 @@ def alignment_rows(dataset: Dataset, state: Snapshot) -> list[dict[str, Any]]:
   return rows
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command.
-
-  Args:
-    argv: the program's name and its flags; by default those of the process.
-
-  Returns:
-    Exit status: 0 done, 1 if results could not be written, 2 for bad flags or data.
-  """
-
-  def work() -> None:
-    value = read_group("popularity", sys.argv if argv is None else argv, _define_flags)
-    rounds = _rounds(value("rounds"))
-    dataset = load(value("dataset"), data_dir=value("data_dir"))
-    name, last = value("model"), value("last_round")
-    states = _trained(dataset, name, value("seed"), {*rounds, *(one + 1 for one in rounds), last})
-    title = f"{dataset.name}, {name}, no attack"
-    tables = [
-      _table(f"{title}: the {_MOVING} items that a round moves most", mined_rows(dataset, states, rounds)),
-      _table(f"{title}: popular items and the users who have one", alignment_rows(dataset, states[last])),
-    ]
-    _write(tables, pathlib.Path(value("out_dir")))
-
-  return run_command("popularity", work)
+def _work(argv: Sequence[str]) -> None:
+  value = read_group("popularity", argv, _define_flags)
+  rounds = _rounds(value("rounds"))
+  dataset = load(value("dataset"), data_dir=value("data_dir"))
+  name, last = value("model"), value("last_round")
+  states = _trained(dataset, name, value("seed"), {*rounds, *(one + 1 for one in rounds), last})
+  title = f"{dataset.name}, {name}, no attack"
+  tables = [
+    _table(f"{title}: the {_MOVING} items that a round moves most", mined_rows(dataset, states, rounds)),
+    _table(f"{title}: popular items and the users who have one", alignment_rows(dataset, states[last])),
+  ]
+  _write(tables, pathlib.Path(value("out_dir")))
 
 
 def _trained(dataset: Dataset, model: str, seed: int, rounds: set[int]) -> dict[int, Snapshot]:
@@ -129,17 +116,14 @@ def _rounds(text: str) -> list[int]:
   return sorted({int(part) for part in parts})
 
 
-def _define_flags(known: dict[str, Any]) -> None:
-  def text(name: str, default: str | None, help_text: str) -> None:
-    flags.DEFINE_string(name, default, help_text, **known)
-
-  text("dataset", "synthetic", f"data set: {', '.join(DATASETS)}, or the path of a file.")
-  text("data_dir", None, f"folder of the data sets; default: the environment variable {DATA_DIR_VARIABLE}.")
-  text("rounds", "4,8,20,80", "comma list of rounds whose largest moves are looked at.")
-  text("out_dir", "results/popularity", "folder of the results.")
-  flags.DEFINE_enum("model", "mf", list(SETTINGS), "model, with PIECK's settings.", **known)
-  for name, default, help_text in (("last_round", 200, "round of the second table."), ("seed", 0, "seed of the run.")):
-    flags.DEFINE_integer(name, default, help_text, lower_bound=0, **known)
+def _define_flags(group: FlagGroup) -> None:
+  group.dataset()
+  group.data_dir()
+  group.text("rounds", "4,8,20,80", "comma list of rounds whose largest moves are looked at.")
+  group.out_dir()
+  group.choice("model", "mf", list(SETTINGS), "model, with PIECK's settings.")
+  group.integer("last_round", 200, "round of the second table.", least=0)
+  group.integer("seed", 0, "seed of the run.", least=0)
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:
@@ -152,13 +136,13 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
 
 def _write(tables: Sequence[Table], out_dir: pathlib.Path) -> None:
   out_dir.mkdir(parents=True, exist_ok=True)
-  write_markdown(tables, out_dir / "popularity.md")
   for name, table in zip(("moves", "alignment"), tables, strict=True):
     with new_file(out_dir / f"{name}.csv") as file:
       pl.DataFrame(table.rows, schema=list(table.header), orient="row").write_csv(file)
-  console = output()
-  for table in tables:
-    print_table(table, console)
+  print_and_write(tables, out_dir / "popularity.md", output())
+
+
+main = command("popularity", _work)
 
 
 if __name__ == "__main__":

@@ -82,7 +82,13 @@ def _in_cell(text: str) -> str:
   return " ".join(text.replace("|", "\\|").splitlines())
 
 
-def write_markdown(tables: Sequence[Table], file: pathlib.Path) -> None:
-  """Writes tables one below the other."""
+def print_and_write(tables: Sequence[Table], file: pathlib.Path, console: Console) -> None:
+  """Prints tables one below the other, then writes them as Markdown: a file that cannot be written hides none.
+
+  Raises:
+    OSError: if the file cannot be written.
+  """
+  for table in tables:
+    print_table(table, console)
   with new_file(file) as temporary:
     temporary.write_text("\n\n".join(markdown(table) for table in tables) + "\n", encoding="utf-8")

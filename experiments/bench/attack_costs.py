@@ -6,7 +6,6 @@ Both runs live in one process and take turns, epoch by epoch, so that whatever e
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,10 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import flags
 from rich.table import Table
 
-from experiments.command_line import output, read_group, run_command
+from experiments.command_line import FlagGroup, command, output, read_group
 from experiments.errors import UsageError
 from experiments.memory import keep_freed_memory
 from fedrecjax.attacks import ATTACKS
@@ -139,18 +137,6 @@ def measure(settings: dict[str, Any], data_dir: str | None, repeats: int) -> dic
   }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command.
-
-  Args:
-    argv: the program's name and its flags; by default those of the process.
-
-  Returns:
-    Exit status: 0 done, 1 if a data set cannot be read, 2 for bad flags.
-  """
-  return run_command(_GROUP, lambda: _work(sys.argv if argv is None else argv))
-
-
 def _work(argv: Sequence[str]) -> None:
   value = read_group(_GROUP, argv, _define_flags)
   names, repeats = value("cases") or list(CASES), value("repeats")
@@ -171,9 +157,10 @@ def _work(argv: Sequence[str]) -> None:
   output(width=120).print(table)
 
 
-def _define_flags(known: dict[str, Any]) -> None:
-  flags.DEFINE_multi_string(
-    "cases", None, f"attacks to time, one flag each; all by default. One of: {'; '.join(CASES)}.", **known
-  )
-  flags.DEFINE_integer("repeats", 9, "epochs timed in each case; at least 5.", lower_bound=5, **known)
-  flags.DEFINE_string("data_dir", None, "where data sets are; by default the variable FEDRECJAX_DATA.", **known)
+def _define_flags(group: FlagGroup) -> None:
+  group.repeated("cases", f"attacks to time, one flag each; all by default. One of: {'; '.join(CASES)}.")
+  group.integer("repeats", 9, "epochs timed in each case; at least 5.", least=5)
+  group.data_dir()
+
+
+main = command(_GROUP, _work)

@@ -10,8 +10,6 @@ import functools
 import json
 import resource
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,11 +17,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import flags
 from rich.table import Table
 
 from experiments.bench.numpy_baselines import RULES, NumpyRun, client_by_client, vectorised
-from experiments.command_line import output, read_group, run_command
+from experiments.bench.own_process import measured
+from experiments.command_line import FlagGroup, command, output, read_group
 from experiments.errors import UsageError
 from experiments.memory import keep_freed_memory
 from fedrecjax.config import from_flat
@@ -231,18 +229,6 @@ def report(results: Sequence[dict[str, Any]]) -> Table:
   return table
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command; with `--in_process` one case, as JSON on the last line.
-
-  Args:
-    argv: the program's name and its flags; by default those of the process.
-
-  Returns:
-    Exit status: 0 done, 1 if a case failed, 2 for bad flags.
-  """
-  return run_command(_GROUP, lambda: _work(sys.argv if argv is None else argv))
-
-
 def _work(argv: Sequence[str]) -> None:
   value = read_group(_GROUP, argv, _define_flags)
   names, repeats, data_dir = value("cases"), value("repeats"), value("data_dir")
@@ -255,21 +241,23 @@ def _work(argv: Sequence[str]) -> None:
     return
   results, failed = [], []
   for name in names:
-    command = [sys.executable, "-m", "experiments.bench", "--in_process", f"--cases={name}", f"--repeats={repeats}"]
+    flags = ["--in_process", f"--cases={name}", f"--repeats={repeats}"]
     if data_dir:
-      command.append(f"--data_dir={data_dir}")
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
+      flags.append(f"--data_dir={data_dir}")
+    try:
+      results.append(measured(_GROUP, flags))
+    except OSError:
       failed.append(name)
-    else:
-      results.append(json.loads(done.stdout.splitlines()[-1]))
   output(width=200).print(report(results))
   if failed:
     raise OSError(f"failed: {', '.join(failed)}")
 
 
-def _define_flags(known: dict[str, Any]) -> None:
-  flags.DEFINE_list("cases", ["synthetic"], f"cases to time, of: {', '.join(CASES)}.", **known)
-  flags.DEFINE_integer("repeats", 7, "epochs and evaluations timed in each case; at least 5.", lower_bound=5, **known)
-  flags.DEFINE_string("data_dir", None, "where data sets are; by default the variable FEDRECJAX_DATA.", **known)
-  flags.DEFINE_bool("in_process", False, "time the first case in this process and print JSON.", **known)
+def _define_flags(group: FlagGroup) -> None:
+  group.texts("cases", ["synthetic"], f"cases to time, of: {', '.join(CASES)}.")
+  group.integer("repeats", 7, "epochs and evaluations timed in each case; at least 5.", least=5)
+  group.data_dir()
+  group.switch("in_process", False, "time the first case in this process and print JSON.")
+
+
+main = command(_GROUP, _work)

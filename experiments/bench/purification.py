@@ -9,17 +9,15 @@ from __future__ import annotations
 import json
 import resource
 import statistics
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from absl import flags
 from rich.table import Table
 
-from experiments.command_line import output, read_group, run_command
+from experiments.bench.own_process import measured
+from experiments.command_line import FlagGroup, command, output, read_group
 from experiments.errors import UsageError
 from experiments.image_report.speed import purification_speed
 from experiments.memory import keep_freed_memory
@@ -62,18 +60,16 @@ def measure(*, size: int, purifier: str, start: int, respacing: int, structure: 
   }
 
 
-def _define_flags(known: dict[str, Any]) -> None:
-  flags.DEFINE_list("sizes", ["32", "64"], "sides of the images in pixels.", **known)
-  flags.DEFINE_integer("start", 178, "depth in steps of 1000.", lower_bound=1, upper_bound=1000, **known)
-  flags.DEFINE_integer("respacing", 250, "steps that the way back is spread over, of the whole 1000.", lower_bound=2,
-                       upper_bound=1000, **known)
-  flags.DEFINE_integer("width", 32, "channels of the first level, a multiple of 32.", lower_bound=32, **known)
-  flags.DEFINE_string("levels", "1+2+2", "channels of the levels as multiples of that, joined with +.", **known)
-  flags.DEFINE_bool("published", False, "the structure of guided-diffusion's network of 256 x 256 images, which only a"
-                    " GPU takes in reasonable time.", **known)
-  flags.DEFINE_integer("repeats", 5, "measurements; at least 5.", lower_bound=5, **known)
-  flags.DEFINE_string("in_process", None, "one of the purifiers: time it in this process for the first size and print"
-                      " JSON.", **known)
+def _define_flags(group: FlagGroup) -> None:
+  group.texts("sizes", ["32", "64"], "sides of the images in pixels.")
+  group.integer("start", 178, "depth in steps of 1000.", least=1, most=1000)
+  group.integer("respacing", 250, "steps that the way back is spread over, of the whole 1000.", least=2, most=1000)
+  group.integer("width", 32, "channels of the first level, a multiple of 32.", least=32)
+  group.text("levels", "1+2+2", "channels of the levels as multiples of that, joined with +.")
+  group.switch("published", False, "the structure of guided-diffusion's network of 256 x 256 images, which only a GPU"
+               " takes in reasonable time.")
+  group.integer("repeats", 5, "measurements; at least 5.", least=5)
+  group.text("in_process", None, "one of the purifiers: time it in this process for the first size and print JSON.")
 
 
 def _positive(text: str, flag: str) -> list[int]:
@@ -120,12 +116,10 @@ def _work(argv: Sequence[str]) -> None:
   given = [f"--{name}={value(name)}" for name in ("start", "respacing", "width", "levels", "published", "repeats")]
   for size in sizes:
     for name in PURIFIERS:
-      command = [sys.executable, "-m", "experiments.purification_bench", *given, f"--sizes={size}",
-                 f"--in_process={name}"]
-      done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-      if done.returncode:
-        raise OSError(f"{name} with images of {size} pixels failed, exit status {done.returncode}")
-      found = json.loads(done.stdout.splitlines()[-1])
+      try:
+        found = measured(_GROUP, [*given, f"--sizes={size}", f"--in_process={name}"])
+      except OSError as error:
+        raise OSError(f"{name} with images of {size} pixels failed, {error}") from error
       table.add_row(
         str(size), name, *(f"{found[column]:.3f}" for column in ("images_per_s", "least", "most")),
         f"{found['compile_s']:.1f}", f"{found['peak_mb']:.0f}",
@@ -133,13 +127,4 @@ def _work(argv: Sequence[str]) -> None:
   output(width=120).print(table)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command.
-
-  Args:
-    argv: the program's name and its flags; by default those of the process.
-
-  Returns:
-    Exit status: 0 done, 1 if a measurement failed, 2 for bad flags.
-  """
-  return run_command(_GROUP, lambda: _work(sys.argv if argv is None else argv))
+main = command(_GROUP, _work)

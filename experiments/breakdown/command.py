@@ -15,9 +15,9 @@ from experiments.breakdown.analysis import Analysis, analyse
 from experiments.breakdown.flags import Options, parse_command_line
 from experiments.breakdown.plot import plot_breakdown
 from experiments.breakdown.tables import law_table, share_table
-from experiments.command_line import output, print_line, run_command, use_folder
+from experiments.command_line import command, output, print_line, use_folder
 from experiments.results.plots import PlotError
-from experiments.tables import print_table, write_markdown
+from experiments.tables import print_and_write
 from fedrecjax.datasets import load
 
 # Columns that may be empty, whose type is then not seen from their values.
@@ -27,25 +27,13 @@ _OPTIONAL = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command.
-
-  Args:
-    argv: the program's name and its flags; by default those of the process.
-
-  Returns:
-    Exit status: 0 done, 1 if results could not be written, 2 for bad flags or data.
-  """
-
-  def work() -> None:
-    options = parse_command_line(sys.argv if argv is None else argv)
-    use_folder(options.out_dir)
-    # All sets are read before the first is analysed, so that a missing one costs no time. Nothing is evaluated, so
-    # users with too few items to hold one out may stay.
-    datasets = [load(name, data_dir=options.data_dir, too_few="train_only") for name in options.datasets]
-    report(options, [analyse(dataset, options) for dataset in datasets])
-
-  return run_command("breakdown", work)
+def _work(argv: Sequence[str]) -> None:
+  options = parse_command_line(argv)
+  use_folder(options.out_dir)
+  # All sets are read before the first is analysed, so that a missing one costs no time. Nothing is evaluated, so
+  # users with too few items to hold one out may stay.
+  datasets = [load(name, data_dir=options.data_dir, too_few="train_only") for name in options.datasets]
+  report(options, [analyse(dataset, options) for dataset in datasets])
 
 
 def report(options: Options, analyses: Sequence[Analysis]) -> None:
@@ -60,11 +48,8 @@ def report(options: Options, analyses: Sequence[Analysis]) -> None:
     frame.write_parquet(file)
   with new_file(options.out_dir / "breakdown.csv") as file:
     frame.write_csv(file)
-  tables = [law_table(analyses), share_table(options, analyses)]
-  write_markdown(tables, options.out_dir / "breakdown.md")
   console = output()
-  for table in tables:
-    print_table(table, console)
+  print_and_write([law_table(analyses), share_table(options, analyses)], options.out_dir / "breakdown.md", console)
   picture = options.out_dir / "breakdown.png"
   try:
     plot_breakdown(analyses, picture)
@@ -72,3 +57,6 @@ def report(options: Options, analyses: Sequence[Analysis]) -> None:
   except PlotError as error:
     print(f"breakdown: {error}", file=sys.stderr)
   print_line(console, f"Results: {options.out_dir / 'breakdown.csv'} ({frame.height} rows)")
+
+
+main = command("breakdown", _work)

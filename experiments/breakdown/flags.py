@@ -6,14 +6,11 @@ import dataclasses
 import math
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
-from absl import flags
-
-from experiments.command_line import read_group
+from experiments.command_line import FlagGroup, comma_list, folder, read_group
 from experiments.errors import UsageError
 from fedrecjax.analysis import Rule, rules
-from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS
+from fedrecjax.datasets import DATASETS
 
 RULE_NAMES = tuple(rules(trimmed_share=0.0))
 
@@ -70,13 +67,13 @@ def parse_command_line(argv: Sequence[str]) -> Options:
     known = rules(trimmed_share=value("trimmed_share"))
   except ValueError as error:
     raise UsageError(f"--trimmed_share: {error}") from error
-  names = _names("rules", value("rules"))
+  names = comma_list("rules", value("rules"))
   for name in names:
     if name not in known:
       raise UsageError(f"--rules must be a comma list of {', '.join(known)}, got {name!r}")
   return Options(
-    datasets=_names("dataset", value("dataset")),
-    ratios=tuple(_ratio(text) for text in _names("ratio", value("ratio"))),
+    datasets=comma_list("dataset", value("dataset")),
+    ratios=tuple(_ratio(text) for text in comma_list("ratio", value("ratio"))),
     rules=tuple(known[name] for name in names),
     trimmed_share=value("trimmed_share"),
     sampled=value("attacker") == "sampled",
@@ -86,41 +83,26 @@ def parse_command_line(argv: Sequence[str]) -> Options:
     rounds=value("rounds"),
     min_tail_items=value("min_tail_items"),
     seed=value("seed"),
-    data_dir=pathlib.Path(value("data_dir")) if value("data_dir") else None,
+    data_dir=folder(value("data_dir")),
     out_dir=pathlib.Path(value("out_dir")),
   )
 
 
-def _define_flags(known: dict[str, Any]) -> None:
-  def text(name: str, default: str | None, help_text: str) -> None:
-    flags.DEFINE_string(name, default, help_text, **known)
-
-  def number(name: str, default: int | None, least: int, help_text: str) -> None:
-    flags.DEFINE_integer(name, default, help_text, lower_bound=least, **known)
-
-  text("dataset", "synthetic", f"comma list of data sets: {', '.join(DATASETS)}, or paths of files.")
-  text("ratio", "0.01,0.03,0.05,0.1,0.15", "comma list of malicious clients' shares of all clients.")
-  text("rules", ",".join(RULE_NAMES), f"comma list of aggregation rules: {', '.join(RULE_NAMES)}.")
-  flags.DEFINE_float("trimmed_share", 0.05, "share of the rows that trimmed_mean drops at either end.",
-                     **known)
-  flags.DEFINE_enum("attacker", "dense", ["dense", "sampled"],
-                    "malicious clients upload all items, or items drawn by popularity.", **known)
-  number("max_items", None, 1, "items of each sampled attacker; default: the longest training list.")
-  number("clients_per_round", None, 1, "clients of a measured round; default: all.")
-  number("num_negatives", 1, 0, "negatives that benign clients draw, and upload, for each positive.")
-  number("rounds", 3, 1, "rounds measured.")
-  number("min_tail_items", 50, 2, "items that the tail of the fitted power law must hold.")
-  number("seed", 0, 0, "seed of all draws.")
-  text("data_dir", None, f"folder with one folder per data set; default: the environment variable {DATA_DIR_VARIABLE}, "
-       "else a cache folder of the user.")
-  text("out_dir", "results/breakdown", "folder of the results.")
-
-
-def _names(flag: str, text: str) -> tuple[str, ...]:
-  names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-  if not names:
-    raise UsageError(f"--{flag} must be a comma list, got {text!r}")
-  return names
+def _define_flags(group: FlagGroup) -> None:
+  group.text("dataset", "synthetic", f"comma list of data sets: {', '.join(DATASETS)}, or paths of files.")
+  group.text("ratio", "0.01,0.03,0.05,0.1,0.15", "comma list of malicious clients' shares of all clients.")
+  group.text("rules", ",".join(RULE_NAMES), f"comma list of aggregation rules: {', '.join(RULE_NAMES)}.")
+  group.number("trimmed_share", 0.05, "share of the rows that trimmed_mean drops at either end.")
+  group.choice("attacker", "dense", ["dense", "sampled"],
+               "malicious clients upload all items, or items drawn by popularity.")
+  group.integer("max_items", None, "items of each sampled attacker; default: the longest training list.", least=1)
+  group.integer("clients_per_round", None, "clients of a measured round; default: all.", least=1)
+  group.integer("num_negatives", 1, "negatives that benign clients draw, and upload, for each positive.", least=0)
+  group.integer("rounds", 3, "rounds measured.", least=1)
+  group.integer("min_tail_items", 50, "items that the tail of the fitted power law must hold.", least=2)
+  group.integer("seed", 0, "seed of all draws.", least=0)
+  group.data_dir()
+  group.out_dir()
 
 
 def _ratio(text: str) -> float:

@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import flags
 from jax.tree_util import Partial
 
 from experiments.atomic_files import new_file
-from experiments.command_line import read_group, run_command
+from experiments.command_line import FlagGroup, command, read_group
 from experiments.compatibility.stages import in_stages
 from experiments.errors import UsageError
 from experiments.memory import holds_many_programs
@@ -242,45 +241,36 @@ def _code(names: Iterable[str]) -> str:
   return " ".join(f"`{name}`" for name in names)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command.
-
-  Args:
-    argv: the program's name and its flags; by default those of the process.
-
-  Returns:
-    Exit status: 0 done, 1 if a combination failed, 2 for bad flags.
-  """
-
-  def work() -> None:
-    value = read_group("compatibility", sys.argv if argv is None else argv, _define_flags)
-    refused, failed = [], 0
-    triples = every_triple(**{axis: list(value(axis) or ()) for axis in AXES})
-    for number, triple in enumerate(triples, 1):
-      try:
-        reason = try_out(triple)
-      except Exception as error:
-        failed += 1
-        print(f"[{number}/{len(triples)}] {'/'.join(triple)} failed: {error}", file=sys.stderr)
-        continue
-      if reason is not None:
-        refused.append((triple, reason))
-      if number == len(triples) or triples[number].model != triple.model or holds_many_programs():
-        print(f"[{number}/{len(triples)}] {triple.model} {triple.attack}", file=sys.stderr)
-        jax.clear_caches()
-    out = pathlib.Path(value("out"))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if not failed:
-      with new_file(out) as file:
-        file.write_text(document(refused, triples))
-    print(f"{len(triples) - len(refused) - failed} run, {len(refused)} are refused, {failed} failed; {out}")
-    if failed:
-      raise OSError(f"{failed} combinations failed")
-
-  return run_command("compatibility", work)
+def _work(argv: Sequence[str]) -> None:
+  value = read_group("compatibility", argv, _define_flags)
+  refused, failed = [], 0
+  triples = every_triple(**{axis: list(value(axis) or ()) for axis in AXES})
+  for number, triple in enumerate(triples, 1):
+    try:
+      reason = try_out(triple)
+    except Exception as error:
+      failed += 1
+      print(f"[{number}/{len(triples)}] {'/'.join(triple)} failed: {error}", file=sys.stderr)
+      continue
+    if reason is not None:
+      refused.append((triple, reason))
+    if number == len(triples) or triples[number].model != triple.model or holds_many_programs():
+      print(f"[{number}/{len(triples)}] {triple.model} {triple.attack}", file=sys.stderr)
+      jax.clear_caches()
+  out = pathlib.Path(value("out"))
+  out.parent.mkdir(parents=True, exist_ok=True)
+  if not failed:
+    with new_file(out) as file:
+      file.write_text(document(refused, triples))
+  print(f"{len(triples) - len(refused) - failed} run, {len(refused)} are refused, {failed} failed; {out}")
+  if failed:
+    raise OSError(f"{failed} combinations failed")
 
 
-def _define_flags(known: dict[str, Any]) -> None:
+def _define_flags(group: FlagGroup) -> None:
   for axis, registry in AXES.items():
-    flags.DEFINE_list(axis, registry.names(), f"{axis} to try; default: all.", **known)
-  flags.DEFINE_string("out", "results/compatibility.md", "file of the table.", **known)
+    group.texts(axis, registry.names(), f"{axis} to try; default: all.")
+  group.text("out", "results/compatibility.md", "file of the table.")
+
+
+main = command("compatibility", _work)

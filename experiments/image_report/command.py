@@ -12,7 +12,7 @@ import polars as pl
 from rich.console import Console
 
 from experiments.atomic_files import new_file
-from experiments.command_line import output, print_line, run_command, use_folder
+from experiments.command_line import command, output, print_line, use_folder
 from experiments.image_report.analysis import Report, analyse, check_users
 from experiments.image_report.flags import Options, parse_command_line
 from experiments.image_report.plot import draw_pictures, plot_densities
@@ -23,40 +23,28 @@ from experiments.results.paths import NETWORKS
 from experiments.results.plots import PlotError
 from experiments.sweep.run import load_dataset
 from experiments.sweep.visuals import prepare_visuals
-from experiments.tables import print_table, write_markdown
+from experiments.tables import print_and_write
 
 # Columns that may be empty, whose type is then not seen from their values.
 _OPTIONAL = {"tpr_reached": pl.Float64, "mean": pl.Float64, "sd": pl.Float64}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command.
+def _work(argv: Sequence[str]) -> None:
+  options = parse_command_line(argv)
+  use_folder(options.out_dir)
+  keep_freed_memory()
+  progress = Console(stderr=True)
 
-  Args:
-    argv: the program's name and its flags; by default those of the process.
+  def say(text: str) -> None:
+    print_line(progress, text)
 
-  Returns:
-    Exit status: 0 done, 1 if results could not be written, 2 for bad flags or data.
-  """
-
-  def work() -> None:
-    options = parse_command_line(sys.argv if argv is None else argv)
-    use_folder(options.out_dir)
-    keep_freed_memory()
-    progress = Console(stderr=True)
-
-    def say(text: str) -> None:
-      print_line(progress, text)
-
-    # Files are read before anything is trained, so that a missing one costs no time.
-    regression = None if options.brisque is None else read_regression(*options.brisque)
-    dataset = load_dataset(options.run.dataset, options.run.data, options.data_dir)
-    check_users(dataset, options)
-    visuals = prepare_visuals(options.run.images, dataset, data_dir=options.data_dir, need_denoiser=True, say=say,
-                              networks=options.out_dir / NETWORKS)
-    write_report(analyse(dataset, visuals, regression, options, say), options)
-
-  return run_command("image_report", work)
+  # Files are read before anything is trained, so that a missing one costs no time.
+  regression = None if options.brisque is None else read_regression(*options.brisque)
+  dataset = load_dataset(options.run.dataset, options.run.data, options.data_dir)
+  check_users(dataset, options)
+  visuals = prepare_visuals(options.run.images, dataset, data_dir=options.data_dir, need_denoiser=True, say=say,
+                            networks=options.out_dir / NETWORKS)
+  write_report(analyse(dataset, visuals, regression, options, say), options)
 
 
 def write_report(report: Report, options: Options) -> None:
@@ -66,11 +54,8 @@ def write_report(report: Report, options: Options) -> None:
     overrides = {column: kind for column, kind in _OPTIONAL.items() if column in rows[0]}
     with new_file(folder / f"{name}.csv") as file:
       pl.DataFrame(rows, schema_overrides=overrides).fill_nan(None).write_csv(file)
-  tables = report_tables(report, options)
-  write_markdown(tables, folder / "image_report.md")
   console = output()
-  for table in tables:
-    print_table(table, console)
+  print_and_write(report_tables(report, options), folder / "image_report.md", console)
   _draw(lambda: plot_densities(report, folder / "densities.png"))
   _draw(lambda: draw_pictures(report, folder / "pictures.png", num_pictures=options.num_pictures))
   print_line(console, f"Results: {folder}")
@@ -82,3 +67,6 @@ def _draw(picture: Callable[[], None]) -> None:
     picture()
   except PlotError as error:
     print(f"image_report: {error}", file=sys.stderr)
+
+
+main = command("image_report", _work)

@@ -9,14 +9,10 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from absl import flags
-
-from experiments.command_line import read_group
+from experiments.command_line import FlagGroup, comma_list, field_flag_help, folder, read_group
 from experiments.errors import UsageError
 from experiments.grid import shown
-from fedrecjax.config import MethodConfig, RunConfig, field_help, from_flat, owners, parse
-from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS
-from fedrecjax.methods.fields import expected
+from fedrecjax.config import MethodConfig, RunConfig, from_flat, owners, parse
 
 MODELS = ("vncf", "lightvgcn")
 ATTACKS = ("psmu_v", "psmu_pp")
@@ -109,7 +105,7 @@ def parse_command_line(argv: Sequence[str]) -> Options:
     repeats=value("repeats"),
     brisque=(pathlib.Path(value("brisque_model")), pathlib.Path(value("brisque_range")))
     if value("brisque_model") else None,
-    data_dir=pathlib.Path(value("data_dir")) if value("data_dir") else None,
+    data_dir=folder(value("data_dir")),
     out_dir=pathlib.Path(value("out_dir")),
   )
 
@@ -125,44 +121,36 @@ def _annotations() -> dict[str, Any]:
   }
 
 
-def _define_flags(known: dict[str, Any]) -> None:
-  def text(name: str, default: str | None, help_text: str) -> None:
-    flags.DEFINE_string(name, default, help_text, **known)
-
-  def integer(name: str, default: int, least: int, help_text: str) -> None:
-    flags.DEFINE_integer(name, default, help_text, lower_bound=least, **known)
-
-  def number(name: str, default: float, help_text: str) -> None:
-    flags.DEFINE_float(name, default, help_text, lower_bound=0.0, upper_bound=1.0, **known)
-
-  text("dataset", "synthetic", f"one of {', '.join(DATASETS)}, or the path of a file.")
-  flags.DEFINE_enum("model", "vncf", MODELS, "recommender that sees images.", **known)
-  flags.DEFINE_enum("attack", "psmu_pp", ATTACKS, "attack by images.", **known)
-  text("bounds", "4,8,16,32", "comma list of largest changes of a pixel value, in units of 0..255; a run for each.")
-  integer("epochs", 30, 1, "epochs of each run; the images uploaded last are taken.")
-  integer("num_targets", 100, 2, "targets, whose images are changed.")
-  number("malicious_ratio", 0.01, "invented users, under psmu_pp malicious clients too, as a share of the users.")
-  integer("start", 178, 1, "depth of purification in steps of 1000.")
-  integer("respacing", 250, 2, "steps that the way back is spread over, of the whole 1000.")
-  number("calibration_share", 0.5, "share of the normal images that set thresholds; the others are judged by them.")
-  number("share", 0.01, "share of normal images that the thresholds by quantile and normal fit let be flagged.")
-  number("reached", 0.5, f"share of the users on whose list of {LIST_LENGTH} a target must stand, the other targets"
-         " left out, to have reached the lists; 1 in the paper.")
-  text("brisque_model", None, "file of BRISQUE's model, in the layout of OpenCV (.yml) or LIBSVM; default: no score,"
-       " but the spread of BRISQUE's features.")
-  text("brisque_range", None, "file of the range of its features, of the same layout.")
-  integer("num_pictures", 2, 1, "targets in pictures.png.")
-  integer("repeats", 5, 1, "measurements of the speed of purification.")
-  integer("seed", 0, 0, "seed of the runs and of the choice of images that set thresholds.")
-  text("data_dir", None, f"folder with one folder per data set; default: the environment variable {DATA_DIR_VARIABLE}, "
-       "else a cache folder of the user.")
-  text("out_dir", "results/image_report", "folder of the results.")
+def _define_flags(group: FlagGroup) -> None:
+  group.dataset()
+  group.choice("model", "vncf", MODELS, "recommender that sees images.")
+  group.choice("attack", "psmu_pp", ATTACKS, "attack by images.")
+  group.text("bounds", "4,8,16,32", "comma list of largest changes of a pixel value, in units of 0..255; a run for"
+             " each.")
+  group.integer("epochs", 30, "epochs of each run; the images uploaded last are taken.", least=1)
+  group.integer("num_targets", 100, "targets, whose images are changed.", least=2)
+  group.number("malicious_ratio", 0.01, "invented users, under psmu_pp malicious clients too, as a share of the users.",
+               least=0.0, most=1.0)
+  group.integer("start", 178, "depth of purification in steps of 1000.", least=1)
+  group.integer("respacing", 250, "steps that the way back is spread over, of the whole 1000.", least=2)
+  group.number("calibration_share", 0.5, "share of the normal images that set thresholds; the others are judged by"
+               " them.", least=0.0, most=1.0)
+  group.number("share", 0.01, "share of normal images that the thresholds by quantile and normal fit let be flagged.",
+               least=0.0, most=1.0)
+  group.number("reached", 0.5, f"share of the users on whose list of {LIST_LENGTH} a target must stand, the other"
+               " targets left out, to have reached the lists; 1 in the paper.", least=0.0, most=1.0)
+  group.text("brisque_model", None, "file of BRISQUE's model, in the layout of OpenCV (.yml) or LIBSVM; default: no"
+             " score, but the spread of BRISQUE's features.")
+  group.text("brisque_range", None, "file of the range of its features, of the same layout.")
+  group.integer("num_pictures", 2, "targets in pictures.png.", least=1)
+  group.integer("repeats", 5, "measurements of the speed of purification.", least=1)
+  group.integer("seed", 0, "seed of the runs and of the choice of images that set thresholds.", least=0)
+  group.data_dir()
+  group.out_dir()
   for name, annotation in _annotations().items():
     owner, _, field = name.partition(".")
     declared = next(one for one in dataclasses.fields(owners()[owner]) if one.name == field)
-    default = _DEFAULTS.get(name, declared.default)
-    text(name, None, f"{field_help(owner, field).rstrip('.')}. {expected(annotation)}; default"
-         f" {'none' if default in (None, ()) else shown(default)}.")
+    group.text(name, None, field_flag_help(name, annotation, _DEFAULTS.get(name, declared.default)))
 
 
 def _runs(value: Callable[[str], Any], fields: dict[str, Any]) -> tuple[RunConfig, ...]:
@@ -200,7 +188,7 @@ def _purifier(name: str, value: Callable[[str], Any], fields: dict[str, Any]) ->
 
 def _bounds(text: str) -> tuple[float, ...]:
   bounds = []
-  for part in filter(None, (part.strip() for part in text.split(","))):
+  for part in comma_list("bounds", text):
     try:
       bound = float(part)
     except ValueError:
@@ -208,8 +196,6 @@ def _bounds(text: str) -> tuple[float, ...]:
     if not 0 < bound <= 255:
       raise UsageError(f"--bounds must be numbers above 0 and up to 255, got {part!r}")
     bounds.append(bound)
-  if not bounds:
-    raise UsageError(f"--bounds must be a comma list, got {text!r}")
   return tuple(dict.fromkeys(bounds))
 
 

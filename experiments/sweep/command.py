@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from experiments.command_line import HelpAsked, output, print_line, use_folder
-from experiments.errors import UsageError
+from experiments.command_line import DONE, FAILED, command, output, print_line, use_folder
 from experiments.grid import Cell, cell_name, expand, varying_fields
 from experiments.memory import keep_freed_memory
 from experiments.recipes import RECIPES
@@ -18,40 +17,18 @@ from experiments.results.paths import NETWORKS, clean, is_finished
 from experiments.sweep.flags import Options, parse_command_line
 from experiments.sweep.listing import listing
 from experiments.tables import print_table
-from fedrecjax.config import ConfigError
-from fedrecjax.datasets import DataError
 from fedrecjax.version import __version__
 
-DONE, SOME_FAILED, BAD_INPUT = 0, 1, 2
 INTERRUPTED, TERMINATED = 130, 143
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command.
-
-  Args:
-    argv: the program's name and its flags; by default those of the process.
-
-  Returns:
-    Exit status: 0 all cells done, 1 some failed, 2 bad flags or data, 130 or 143 if interrupted or terminated.
-  """
-  arguments = list(sys.argv if argv is None else argv)
-  try:
-    options = parse_command_line(arguments)
-    cells = options.shard.of(expand(blocks_of(options), options.settings))
-    if options.list_only:
-      print_table(listing(cells, options.out_dir), output())
-      return DONE
-    return sweep(options, cells, arguments[1:])
-  except HelpAsked as text:
-    print(text)
+def _work(argv: Sequence[str]) -> int:
+  options = parse_command_line(argv)
+  cells = options.shard.of(expand(blocks_of(options), options.settings))
+  if options.list_only:
+    print_table(listing(cells, options.out_dir), output())
     return DONE
-  except (UsageError, ConfigError, DataError) as error:
-    print(f"sweep: {error}", file=sys.stderr)
-    return BAD_INPUT
-  except OSError as error:
-    print(f"sweep: {error}", file=sys.stderr)
-    return SOME_FAILED
+  return sweep(options, cells, argv[1:])
 
 
 def blocks_of(options: Options) -> list[dict[str, str]]:
@@ -86,7 +63,7 @@ def sweep(options: Options, cells: Sequence[Cell], arguments: Sequence[str]) -> 
     with termination_raises():
       local = options.launcher == "local"
       failures = run_here(options, cells) if local else run_elsewhere(options, arguments)
-      return SOME_FAILED if conclude(options, cells, failures, output()) else DONE
+      return FAILED if conclude(options, cells, failures, output()) else DONE
   except KeyboardInterrupt:
     interrupted(options, cells)
     return INTERRUPTED
@@ -145,6 +122,9 @@ def run_elsewhere(options: Options, arguments: Sequence[str]) -> dict[str, str]:
   else:
     statuses = run_on_ray(commands)
   for index, status in enumerate(statuses):
-    if status not in (DONE, SOME_FAILED):
+    if status not in (DONE, FAILED):
       print(f"sweep: shard {index}/{len(statuses)} ended with exit status {status}", file=sys.stderr)
   return {}
+
+
+main = command("sweep", _work)

@@ -10,14 +10,13 @@ from typing import Any
 
 from absl import flags
 
-from experiments.command_line import read_flags
+from experiments.command_line import FlagGroup, field_flag_help, folder, read_flags
 from experiments.errors import UsageError
 from experiments.grid import AXES, Shard, parse_shard, shown
 from experiments.recipes import RECIPES
-from fedrecjax.config import REGISTRIES, field_help, owners
+from fedrecjax.config import REGISTRIES, owners
 from fedrecjax.config.presets import PRESET_FIELD, PRESETS
-from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS
-from fedrecjax.methods.fields import expected
+from fedrecjax.datasets import DATASETS
 
 LAUNCHERS = ("local", "slurm", "ray")
 
@@ -72,97 +71,45 @@ def parse_command_line(argv: Sequence[str]) -> Options:
 
 def define_flags(values: flags.FlagValues) -> flags.FlagValues:
   """Defines all flags in `values` and returns it."""
-
-  def text(name: str, help_text: str, group: str, default: str | None = None) -> None:
-    flags.DEFINE_string(name, default, help_text, flag_values=values, module_name=group)
-
-  def switch(name: str, default: bool, help_text: str) -> None:
-    flags.DEFINE_bool(name, default, help_text, flag_values=values, module_name="sweep")
-
-  text(
-    "recipe",
-    "comma list of tables to run, which the other flags override: "
-    + "; ".join(f"{name} ({recipe.title})" for name, recipe in RECIPES.items())
-    + ". Without recipe, axes and fields: demo.",
-    "sweep",
-  )
-  text("out_dir", "folder of the results; default results/RECIPE or results/sweep.", "sweep")
-  text(
-    "data_dir",
-    f"folder with one folder per data set; default: the environment variable {DATA_DIR_VARIABLE}, "
-    "else a cache folder of the user.",
-    "sweep",
-  )
-  flags.DEFINE_enum(
-    "launcher",
-    "local",
-    LAUNCHERS,
-    "where cells run: in this process, or in --num_shards jobs.",
-    flag_values=values,
-    module_name="sweep",
-  )
-  text("shard", "i/n: run part i of n only, i from 0 to n-1.", "sweep", "0/1")
-  flags.DEFINE_integer(
-    "num_shards",
-    1,
-    "jobs that --launcher=slurm or ray starts.",
-    lower_bound=1,
-    flag_values=values,
-    module_name="sweep",
-  )
-  text(
-    "slurm_parameters",
-    "comma list of key=value for submitit's executor, for example timeout_min=120,slurm_partition=gpu,gpus_per_node=1.",
-    "sweep",
-    "",
-  )
-  switch("resume", True, "skip cells that are finished in --out_dir.")
-  switch("list", False, "print the cells and stop.")
-  switch("debug", False, "train client by client without compilation, in seconds per round; what fails or is not a"
-         " finite number is then named with its round, client and stage.")
-  text(
-    "compilation_cache_dir",
-    "folder where JAX keeps compiled programs for later processes on the same kind of machine; default: none are kept.",
-    "sweep",
-  )
-  flags.DEFINE_bool(
-    "help",
-    False,
-    "show the flags of the sweep and its axes.",
-    short_name="h",
-    flag_values=values,
-    module_name="sweep",
-  )
-  switch("helpfull", False, "show all flags.")
-  text("dataset", f"data sets: {', '.join(DATASETS)}, or paths of files; default synthetic.", "axes")
+  sweep = FlagGroup(values, "sweep")
+  sweep.text("recipe", None, "comma list of tables to run, which the other flags override: "
+             + "; ".join(f"{name} ({recipe.title})" for name, recipe in RECIPES.items())
+             + ". Without recipe, axes and fields: demo.")
+  sweep.text("out_dir", None, "folder of the results; default results/RECIPE or results/sweep.")
+  sweep.data_dir()
+  sweep.choice("launcher", "local", LAUNCHERS, "where cells run: in this process, or in --num_shards jobs.")
+  sweep.text("shard", "0/1", "i/n: run part i of n only, i from 0 to n-1.")
+  sweep.integer("num_shards", 1, "jobs that --launcher=slurm or ray starts.", least=1)
+  sweep.text("slurm_parameters", "", "comma list of key=value for submitit's executor, for example"
+             " timeout_min=120,slurm_partition=gpu,gpus_per_node=1.")
+  sweep.switch("resume", True, "skip cells that are finished in --out_dir.")
+  sweep.switch("list", False, "print the cells and stop.")
+  sweep.switch("debug", False, "train client by client without compilation, in seconds per round; what fails or is not"
+               " a finite number is then named with its round, client and stage.")
+  sweep.text("compilation_cache_dir", None, "folder where JAX keeps compiled programs for later processes on the same"
+             " kind of machine; default: none are kept.")
+  sweep.switch("help", False, "show the flags of the sweep and its axes.", short_name="h")
+  sweep.switch("helpfull", False, "show all flags.")
+  axes = FlagGroup(values, "axes")
+  axes.text("dataset", None, f"data sets: {', '.join(DATASETS)}, or paths of files; default synthetic.")
   for kind, default in (("model", "mf"), ("attack", "none"), ("defense", "none")):
     joined = " Parts of one defense are joined with +." if kind == "defense" else ""
-    text(kind, f"{kind}s: {', '.join(REGISTRIES[kind].names())}.{joined} default {default}.", "axes")
-  text("seed", "seeds; ranges like 0-4 are allowed. default 0.", "axes")
+    axes.text(kind, None, f"{kind}s: {', '.join(REGISTRIES[kind].names())}.{joined} default {default}.")
+  axes.text("seed", None, "seeds; ranges like 0-4 are allowed. default 0.")
   for owner, config in owners().items():
     annotations = typing.get_type_hints(config)
     for field in dataclasses.fields(config):
-      described = field_help(owner, field.name).rstrip(".")
-      text(
-        f"{owner}.{field.name}",
-        f"{described}. {expected(annotations[field.name])}; default {_default(field.default)}.",
-        owner,
-      )
-  text(
-    PRESET_FIELD,
-    "evaluation protocol of a paper, which other flags override: "
+      name = f"{owner}.{field.name}"
+      FlagGroup(values, owner).text(name, None, field_flag_help(name, annotations[field.name], field.default))
+  FlagGroup(values, "eval").text(
+    PRESET_FIELD, None, "evaluation protocol of a paper, which other flags override: "
     + "; ".join(f"{name} ({_fields(preset)})" for name, preset in PRESETS.items()) + ".",
-    "eval",
   )
   return values
 
 
 def _fields(preset: dict[str, Any]) -> str:
   return ", ".join(f"{field}={shown(value)}" for field, value in preset.items())
-
-
-def _default(value: Any) -> str:
-  return "none" if value is None or value == () else shown(value)
 
 
 def _short_help(values: flags.FlagValues) -> str:
@@ -207,20 +154,16 @@ def _options(values: flags.FlagValues) -> Options:
     settings=settings,
     recipes=recipes,
     out_dir=pathlib.Path(value("out_dir") or f"results/{'+'.join(recipes) or 'sweep'}"),
-    data_dir=_folder(value("data_dir")),
+    data_dir=folder(value("data_dir")),
     launcher=launcher,
     shard=shard,
     num_shards=value("num_shards"),
     slurm_parameters=_slurm_parameters(value("slurm_parameters")),
     resume=value("resume"),
     list_only=value("list"),
-    compilation_cache_dir=_folder(value("compilation_cache_dir")),
+    compilation_cache_dir=folder(value("compilation_cache_dir")),
     debug=value("debug"),
   )
-
-
-def _folder(text: str | None) -> pathlib.Path | None:
-  return pathlib.Path(text) if text else None
 
 
 def _recipes(text: str | None, settings: dict[str, str]) -> tuple[str, ...]:

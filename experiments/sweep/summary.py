@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 from rich.console import Console
@@ -20,7 +21,7 @@ from experiments.results.report import compare_with_unattacked, recipe_table, su
 from experiments.results.round_tables import detection_table, stealth_table
 from experiments.results.uploaded_images import draw_images
 from experiments.sweep.flags import Options
-from experiments.tables import Table, print_table, write_markdown
+from experiments.tables import Table, print_and_write
 
 
 def conclude(options: Options, cells: Sequence[Cell], failures: Mapping[str, str], console: Console) -> int:
@@ -46,11 +47,9 @@ def conclude(options: Options, cells: Sequence[Cell], failures: Mapping[str, str
   finished = [cell for cell in cells if is_finished(options.out_dir, cell)]
   if finished:
     tables = tables_of(options, finished, results)
-    for table in tables:
-      print_table(table, console)
-    for write in (_write_tables(tables), _draw_curves, _draw_images):
+    for show in (functools.partial(_show_tables, tables), _draw_curves, _draw_images):
       try:
-        write(options, finished, console)
+        show(options, finished, console)
       except (PlotError, OSError) as error:
         print(f"sweep: {error}", file=sys.stderr)
     _warn_of_versions(options, finished)
@@ -58,8 +57,9 @@ def conclude(options: Options, cells: Sequence[Cell], failures: Mapping[str, str
   return _name_failed(options, cells, finished, failures) + unwritten
 
 
-def _write_tables(tables: Sequence[Table]) -> Callable[[Options, Sequence[Cell], Console], None]:
-  return lambda options, finished, console: write_markdown(tables, options.out_dir / "table.md")
+def _show_tables(tables: Sequence[Table], options: Options, finished: Sequence[Cell], console: Console) -> None:
+  del finished
+  print_and_write(tables, options.out_dir / "table.md", console)
 
 
 def _draw_curves(options: Options, finished: Sequence[Cell], console: Console) -> None:

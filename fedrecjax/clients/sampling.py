@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from fedrecjax.datasets import ItemLists
-from fedrecjax.numerics.search import count_up_to
+from fedrecjax.numerics.binary_search import count_up_to
 
 
 class Complement(NamedTuple):

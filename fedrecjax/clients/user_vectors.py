@@ -104,7 +104,7 @@ def set_vectors(
   return jax.vmap(model.represent, in_axes=(0, 0, 0, axis))(private, average, count, shared)
 
 
-def lone_vector(model: Model, private: Array, row: Array, shared: Any) -> Array:
+def vector_without_items(model: Model, private: Array, row: Array, shared: Any) -> Array:
   """The vector of a user without items: what an attacker that invents users can score items for.
 
   Args:

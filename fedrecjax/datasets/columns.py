@@ -45,9 +45,7 @@ def read_csv(
   header = [field.strip().strip('"') for field in lines[0].split(",")]
   if not {"user", "item"} <= set(header):
     tables.bad_line(path, 1, lines[0], _EXPECTED)
-  lines = lines[1:]
-  if len(lines) == 0:
-    raise DataError(f"{path}: a header only, expected at least one interaction after it")
+  lines = tables.below_header(lines, path)
   fields = tables.split_fields(
     lines, separator=",", num_fields=len(header), path=path, first_line=2
   )
@@ -68,15 +66,7 @@ def read_csv(
     test = tables.integers(
       fields["test"], what="test", path=path, lines=lines, first_line=2, most=1
     ).astype(np.bool_)
-  return Interactions(
-    name=name,
-    users=users,
-    items=items,
-    time=time,
-    num_users=tables.count_ids(users, what="user", path=path),
-    num_items=tables.count_ids(items, what="item", path=path),
-    test=test,
-  )
+  return tables.interactions_of(path, name=name, users=users, items=items, time=time, test=test)
 
 
 def read_parquet(path: pathlib.Path, *, name: str) -> Interactions:
@@ -111,24 +101,14 @@ def read_parquet(path: pathlib.Path, *, name: str) -> Interactions:
   test = None
   if "test" in frame.columns:
     test = _parquet_numbers(frame["test"], path, most=1).astype(np.bool_)
-  return Interactions(
-    name=name,
-    users=users,
-    items=items,
-    time=_parquet_time(frame["timestamp"], path) if "timestamp" in frame.columns else None,
-    num_users=tables.count_ids(users, what="user", path=path),
-    num_items=tables.count_ids(items, what="item", path=path),
-    test=test,
-  )
+  time = _parquet_time(frame["timestamp"], path) if "timestamp" in frame.columns else None
+  return tables.interactions_of(path, name=name, users=users, items=items, time=time, test=test)
 
 
 def _ids(
   column: pl.Series, what: str, path: pathlib.Path, lines: pl.Series
 ) -> npt.NDArray[np.int64]:
-  empty = (column == "").to_numpy()
-  if empty.any():
-    row = int(np.argmax(empty))
-    tables.bad_line(path, row + 2, lines[row], f"expected {what} not to be empty")
+  tables.refuse_empty(column, what=what, path=path, lines=lines, first_line=2)
   if column.str.contains(r"^[+-]?\d+$").all():
     return tables.integers(column, what=what, path=path, lines=lines, first_line=2)
   return tables.renumbered(column)

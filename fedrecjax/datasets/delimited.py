@@ -1,12 +1,13 @@
 """Readers of delimited rating files: MovieLens `u.data` and `ratings.dat`, RecBole `.inter`."""
 
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from fedrecjax.datasets import tables
-from fedrecjax.datasets.errors import DataError
 from fedrecjax.datasets.interactions import Interactions
 
 
@@ -26,21 +27,7 @@ def read_u_data(path: pathlib.Path, *, name: str) -> Interactions:
   Raises:
     DataError: naming the first line that is not of this form.
   """
-  lines = tables.read_lines(path)
-  fields = tables.split_fields(lines, separator="\t", num_fields=4, path=path)
-  users, movies = (
-    tables.integers(fields[f"field_{column}"], what=what, path=path, lines=lines, least=1) - 1
-    for column, what in ((0, "user id"), (1, "movie id"))
-  )
-  return Interactions(
-    name=name,
-    users=users,
-    items=movies,
-    time=_seconds(fields["field_3"], path, lines),
-    num_users=tables.count_ids(users, what="user", path=path),
-    num_items=tables.count_ids(movies, what="item", path=path),
-    test=None,
-  )
+  return _read_ratings(path, name=name, separator="\t", numbered=lambda ids: ids - 1)
 
 
 def read_ratings_dat(path: pathlib.Path, *, name: str) -> Interactions:
@@ -60,24 +47,8 @@ def read_ratings_dat(path: pathlib.Path, *, name: str) -> Interactions:
   Raises:
     DataError: naming the first line that is not of this form.
   """
-  lines = tables.read_lines(path)
-  fields = tables.split_fields(lines, separator="::", num_fields=4, path=path)
-  users, movies = (
-    tables.renumbered(
-      pl.Series(
-        tables.integers(fields[f"field_{column}"], what=what, path=path, lines=lines, least=1)
-      )
-    )
-    for column, what in ((0, "user id"), (1, "movie id"))
-  )
-  return Interactions(
-    name=name,
-    users=users,
-    items=movies,
-    time=_seconds(fields["field_3"], path, lines),
-    num_users=tables.count_ids(users, what="user", path=path),
-    num_items=tables.count_ids(movies, what="item", path=path),
-    test=None,
+  return _read_ratings(
+    path, name=name, separator="::", numbered=lambda ids: tables.renumbered(pl.Series(ids))
   )
 
 
@@ -105,35 +76,38 @@ def read_inter(path: pathlib.Path, *, name: str) -> Interactions:
     tables.bad_line(
       path, 1, lines[0], "expected a header with user_id:token and item_id:token, tabs between"
     )
-  lines = lines[1:]
-  if len(lines) == 0:
-    raise DataError(f"{path}: a header only, expected at least one interaction after it")
+  lines = tables.below_header(lines, path)
   fields = tables.split_fields(
     lines, separator="\t", num_fields=len(header), path=path, first_line=2
   )
   columns = {}
   for field in ("user_id", "item_id"):
     tokens = fields[f"field_{places[field]}"]
-    empty = (tokens == "").to_numpy()
-    if empty.any():
-      row = int(np.argmax(empty))
-      tables.bad_line(path, row + 2, lines[row], f"expected {field} not to be empty")
+    tables.refuse_empty(tokens, what=field, path=path, lines=lines, first_line=2)
     columns[field] = tables.renumbered(tokens)
   time = None
   if "timestamp" in places:
     time = tables.time_column(
       fields[f"field_{places['timestamp']}"], path=path, lines=lines, first_line=2
     )
-  return Interactions(
-    name=name,
-    users=columns["user_id"],
-    items=columns["item_id"],
-    time=time,
-    num_users=tables.count_ids(columns["user_id"], what="user", path=path),
-    num_items=tables.count_ids(columns["item_id"], what="item", path=path),
-    test=None,
+  return tables.interactions_of(
+    path, name=name, users=columns["user_id"], items=columns["item_id"], time=time
   )
 
 
-def _seconds(column: pl.Series, path: pathlib.Path, lines: pl.Series) -> np.ndarray:
-  return tables.integers(column, what="timestamp", path=path, lines=lines, most=2**62)
+def _read_ratings(
+  path: pathlib.Path,
+  *,
+  name: str,
+  separator: str,
+  numbered: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]],
+) -> Interactions:
+  """Reads lines of user, movie, rating and timestamp; `numbered` makes ids from 0 of those in the file."""
+  lines = tables.read_lines(path)
+  fields = tables.split_fields(lines, separator=separator, num_fields=4, path=path)
+  users, movies = (
+    numbered(tables.integers(fields[f"field_{column}"], what=what, path=path, lines=lines, least=1))
+    for column, what in ((0, "user id"), (1, "movie id"))
+  )
+  time = tables.integers(fields["field_3"], what="timestamp", path=path, lines=lines, most=2**62)
+  return tables.interactions_of(path, name=name, users=users, items=movies, time=time)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from fedrecjax.datasets.errors import DataError
+from fedrecjax.datasets.interactions import Interactions
 
 LARGEST_ID = 2**31 - 2
 _SHOWN = 60
@@ -65,6 +66,17 @@ def read_lines(path: pathlib.Path) -> pl.Series:
   return pl.Series("line", text.split("\n"), dtype=pl.String)
 
 
+def below_header(lines: pl.Series, path: pathlib.Path) -> pl.Series:
+  """The lines below the first one, which is a header.
+
+  Raises:
+    DataError: if there are none.
+  """
+  if len(lines) == 1:
+    raise DataError(f"{path}: a header only, expected at least one interaction after it")
+  return lines[1:]
+
+
 def split_fields(
   lines: pl.Series, *, separator: str, num_fields: int, path: pathlib.Path, first_line: int = 1
 ) -> pl.DataFrame:
@@ -95,6 +107,20 @@ def split_fields(
   if num_fields == 1:
     return frame.rename({"line": "field_0"})
   return frame.select(pl.col("line").str.split_exact(separator, num_fields - 1).struct.unnest())
+
+
+def refuse_empty(
+  column: pl.Series, *, what: str, path: pathlib.Path, lines: pl.Series, first_line: int
+) -> None:
+  """Refuses a column with an empty field; arguments as :func:`integers`.
+
+  Raises:
+    DataError: naming the first line where that field is empty.
+  """
+  empty = (column == "").to_numpy()
+  if empty.any():
+    row = int(np.argmax(empty))
+    bad_line(path, row + first_line, lines[row], f"expected {what} not to be empty")
 
 
 def integers(
@@ -147,6 +173,44 @@ def renumbered(tokens: pl.Series) -> npt.NDArray[np.int64]:
   known = frame.unique(maintain_order=True).with_row_index("id")
   joined = frame.join(known, on="token", how="left", maintain_order="left")
   return joined.get_column("id").cast(pl.Int64).to_numpy()
+
+
+def interactions_of(
+  path: pathlib.Path,
+  *,
+  name: str,
+  users: npt.NDArray[np.int64],
+  items: npt.NDArray[np.int64],
+  time: npt.NDArray[np.int64] | None = None,
+  test: npt.NDArray[np.bool_] | None = None,
+  every_user: npt.NDArray[np.int64] | None = None,
+) -> Interactions:
+  """The interactions that a file holds, with the users and items that its ids stand for.
+
+  Args:
+    path: file named in errors.
+    name: name of the set.
+    users: ids from 0 `[n]`.
+    items: ids from 0 `[n]`.
+    time: orders a user's interactions `[n]`, if known.
+    test: which interactions the source holds out `[n]`, if it has a split.
+    every_user: users in the file, those without an interaction too; by default `users`.
+
+  Returns:
+    The interactions, in the order given.
+
+  Raises:
+    DataError: if ids are not numbered from 0.
+  """
+  return Interactions(
+    name=name,
+    users=users,
+    items=items,
+    time=time,
+    num_users=count_ids(users if every_user is None else every_user, what="user", path=path),
+    num_items=count_ids(items, what="item", path=path),
+    test=test,
+  )
 
 
 def count_ids(ids: npt.NDArray[np.int64], *, what: str, path: pathlib.Path) -> int:

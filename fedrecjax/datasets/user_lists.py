@@ -41,14 +41,9 @@ def read_user_lists(
   test = None
   if test_path is not None:
     test = np.arange(len(users)) >= len(parts[0][0])
-  return Interactions(
-    name=name,
-    users=users,
-    items=items,
-    time=None,
-    num_users=tables.count_ids(np.concatenate([part[2] for part in parts]), what="user", path=path),
-    num_items=tables.count_ids(items, what="item", path=path),
-    test=test,
+  every_user = np.concatenate([part[2] for part in parts])
+  return tables.interactions_of(
+    path, name=name, users=users, items=items, test=test, every_user=every_user
   )
 
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fedrecjax.clients.contrasts import InfoNCE, draw_contrast, info_nce
+from fedrecjax.clients.info_nce import InfoNCE, draw_partner_and_negatives, info_nce
 from fedrecjax.clients.local_training import per_client
 from fedrecjax.clients.sampling import item_of_rank
 from fedrecjax.types import Array, ClientTerm, ClientView
@@ -52,7 +52,7 @@ def draw_contrasts(view: ClientView, place: Array, count: int) -> Contrasts:
   free = view.num_items - outside.length[client]
 
   of, first = samples.client[place], samples.first[place]
-  partner, rank = jax.vmap(functools.partial(draw_contrast, count=count))(
+  partner, rank = jax.vmap(functools.partial(draw_partner_and_negatives, count=count))(
     keys[of], place - first, samples.length[of], free[of]
   )
   item = item_of_rank(outside, jnp.broadcast_to(client[of][:, None], rank.shape), rank, view.num_items)

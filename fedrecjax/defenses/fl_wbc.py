@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from fedrecjax.defenses.registry import DEFENSES
 from fedrecjax.methods.hyperparameters import check, traced
+from fedrecjax.numerics.binary_search import count_up_to
 from fedrecjax.numerics.noise import laplace_noise, shared_noise
-from fedrecjax.numerics.search import count_up_to
 from fedrecjax.types import ClientUpdates, ClientView, Defense, DefenseContext
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -22,6 +23,7 @@ from fedrecjax.defenses.selection import (
 )
 from fedrecjax.defenses.whole_uploads import client_distances
 from fedrecjax.methods.hyperparameters import check, traced
+from fedrecjax.methods.options import keywords_of
 from fedrecjax.numerics.distances import pairwise_distances
 from fedrecjax.server.shared_parameters import SharedRule, aggregate_shared, present_first
 from fedrecjax.types import ClientUpdates, Defense, DefenseView, ItemRows, State, Update
@@ -33,6 +35,66 @@ TooFew = Literal["sum", "median", "zero"]
 SelectionScale = Literal["sum", "mean", "selected"]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SelectionOptions:
+  """Hyperparameters of every member of the family.
+
+  Attributes:
+    scope: "item" compares the rows of one item (PIECK, Spattack); "client" whole uploads (ClusterAttack).
+    neighbors: distances that make a score: to the "n-f-2" nearest of n - 1 others (Blanchard et al.), "n-f-1", or
+      "n-f" (PIECK's published code); at least one.
+    distance: "squared" (Blanchard et al.), or "plain" (published code of PIECK and Spattack).
+    f_rule: what `f` is a share of: "ratio_of_count" of the item's clients (PIECK), "per_round" of the round's,
+      "global" of all clients of the federation (Spattack); or "number", `f` itself.
+    f: share or number of clients distrusted; 0.05 is PIECK's.
+    too_few: what to do where there are fewer than 4 f + 3 rows: "sum", "median" (item scope) or "zero" for no update.
+    scale: "sum" multiplies the average by the number of clients, which keeps the scale of a sum; "mean" does not;
+      "selected" multiplies by the number of rows selected, which adds these up (PIECK's published code).
+    dense_zeros: whether clients of the round that did not upload an item count as zero rows; slow, to show what the
+      naive reading does.
+    shared: parameters that all items share: each array by this "rule", or added up ("sum").
+  """
+
+  scope: Scope = "item"
+  neighbors: NeighborRule = "n-f-2"
+  distance: Distance = "squared"
+  f_rule: FRule = "ratio_of_count"
+  f: float = 0.05
+  too_few: TooFew = "sum"
+  scale: SelectionScale = "sum"
+  dense_zeros: bool = False
+  shared: SharedRule = "rule"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KrumOptions(SelectionOptions):
+  """Hyperparameters of :func:`krum`.
+
+  Attributes:
+    too_few: what to do where there are no more than 2 f rows: "sum", "median" (item scope) or "zero" for no update.
+    scale: "sum" multiplies by the number of clients, which keeps the scale of a sum (PIECK's published code);
+      "mean" does not.
+  """
+
+  scale: Literal["sum", "mean"] = "sum"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MultiKrumOptions(SelectionOptions):
+  """Hyperparameters of :func:`multi_krum`.
+
+  Attributes:
+    reading: "iterative" takes Krum's choice out again and again until n - 2 f rows are selected (PIECK); "drop"
+      leaves out the f rows with the worst scores (ClusterAttack's published code).
+    too_few: what to do where there are no more than 2 f rows ("drop") or fewer than 4 f + 3 ("iterative"): "sum",
+      "median" (item scope) or "zero" for no update.
+    weights: for scope=client: clients count "equal" or by the number of training "samples" that they claim.
+  """
+
+  reading: Literal["iterative", "drop"] = "iterative"
+  weights: Weights = "equal"
+
+
 class _Family(NamedTuple):
   """What tells the members of the family apart.
 
@@ -40,23 +102,13 @@ class _Family(NamedTuple):
     select: `(distances [K, K, G], count [G], f [G]) -> [K, G]`: each row's share, as weights or bool.
     enough: `(count, f) -> bool`: whether there are rows enough for the rule.
     trimmed: whether a coordinate-wise mean around the median follows, without 2 f of the selected values (Bulyan).
+    weights: what the selected clients count by.
   """
 
   select: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
   enough: Callable[[jax.Array, jax.Array], jax.Array]
   trimmed: bool = False
-
-
-class _Options(NamedTuple):
-  scope: Scope
-  squared: bool
-  f_rule: FRule
-  f: jax.Array | float
-  too_few: TooFew
-  scale: SelectionScale
-  weights: Weights
-  dense_zeros: bool
-  shared: SharedRule
+  weights: Weights = "equal"
 
 
 def _majority(count: jax.Array, f: jax.Array) -> jax.Array:
@@ -82,7 +134,7 @@ def _scaled(result: jax.Array, weights: jax.Array, count: jax.Array, scale: Sele
 
 
 def _item_rule(
-  family: _Family, options: _Options, view: DefenseView
+  family: _Family, options: SelectionOptions, view: DefenseView
 ) -> Callable[[jax.Array, jax.Array], ItemResult]:
   """The rule for the rows of G items."""
 
@@ -90,7 +142,7 @@ def _item_rule(
     f = trim_count(count, view, options.f_rule, options.f)
     enough = family.enough(count, f)
     f = jnp.where(enough, f, 0)
-    weights = family.select(pairwise_distances(rows, squared=options.squared), count, f)
+    weights = family.select(pairwise_distances(rows, squared=options.distance == "squared"), count, f)
     average = mean_near_median(rows, weights > 0, 2 * f) if family.trimmed else _average(rows, weights)
     result = _scaled(average, weights, count, options.scale)
     member = jnp.arange(rows.shape[0])[:, None] < count
@@ -110,7 +162,7 @@ def _item_rule(
 
 
 def _aggregate_items(
-  family: _Family, options: _Options, uploads: ClientUpdates, view: DefenseView
+  family: _Family, options: SelectionOptions, uploads: ClientUpdates, view: DefenseView
 ) -> Update:
   rule = _item_rule(family, options, view)
   absent_rows = None
@@ -127,7 +179,7 @@ def _aggregate_items(
 
 
 def _client_weights(
-  family: _Family, options: _Options, uploads: ClientUpdates, view: DefenseView
+  family: _Family, options: SelectionOptions, uploads: ClientUpdates, view: DefenseView
 ) -> tuple[jax.Array, jax.Array]:
   """Each client's share `[C]` by whole uploads, and f, 0 where there are too few clients for the rule."""
   compared = uploads if options.shared == "rule" else uploads._replace(shared=(), sent=None)
@@ -138,20 +190,21 @@ def _client_weights(
   f = trim_count(count, view, options.f_rule, options.f)
   enough = family.enough(count, f)
   f = jnp.where(enough, f, 0)
-  shares = family.select((distances if options.squared else jnp.sqrt(distances))[..., None], count, f)[:, 0]
+  scored = distances if options.distance == "squared" else jnp.sqrt(distances)
+  shares = family.select(scored[..., None], count, f)[:, 0]
   shares = shares.astype(jnp.float32)
   everybody = jnp.where(enough[0], shares, 1.0 if options.too_few == "sum" else 0.0)
   return jnp.where(view.present, jnp.zeros_like(shares).at[order].set(everybody), 0.0), f[0]
 
 
 def _aggregate_clients(
-  family: _Family, options: _Options, uploads: ClientUpdates, view: DefenseView
+  family: _Family, options: SelectionOptions, uploads: ClientUpdates, view: DefenseView
 ) -> Update:
   weights, f = _client_weights(family, options, uploads, view)
   kept = (weights > 0)[uploads.client] & (uploads.item < view.num_items)
   selected = jnp.sum(weights > 0)
   factor = {"sum": view.clients, "mean": jnp.int32(1), "selected": selected}[options.scale]
-  if options.weights == "samples":
+  if family.weights == "samples":
     weights = weights * view.samples
   weights = weights / jnp.maximum(jnp.sum(weights), 1e-30) * factor
   if not family.trimmed:
@@ -170,7 +223,7 @@ def _aggregate_clients(
   return Update(items, shared, kept)
 
 
-def _defense(name: str, family: _Family, options: _Options) -> Defense:
+def _defense(name: str, family: _Family, options: SelectionOptions) -> Defense:
   """The defence of a member of the family; checks what all of them have in common."""
   check_f(name, options.f, options.f_rule)
   whole = options.scope == "client"
@@ -178,7 +231,7 @@ def _defense(name: str, family: _Family, options: _Options) -> Defense:
         " did not upload an item always count as zero")
   check(not (whole and options.too_few == "median"), f"{name}.too_few must be sum or zero with scope=client, where"
         " there is no median of rows to fall back to")
-  check(whole or options.weights == "equal", f"{name}.weights must be equal with scope=item")
+  check(whole or family.weights == "equal", f"{name}.weights must be equal with scope=item")
 
   def aggregate(state: State, uploads: ClientUpdates, view: DefenseView) -> tuple[Update, State]:
     return (_aggregate_clients if whole else _aggregate_items)(family, options, uploads, view), state
@@ -188,37 +241,12 @@ def _defense(name: str, family: _Family, options: _Options) -> Defense:
 
 @DEFENSES.register
 @traced
-def krum(
-  *,
-  scope: Scope = "item",
-  neighbors: NeighborRule = "n-f-2",
-  distance: Distance = "squared",
-  f_rule: FRule = "ratio_of_count",
-  f: float = 0.05,
-  too_few: TooFew = "sum",
-  scale: Literal["sum", "mean"] = "sum",
-  dense_zeros: bool = False,
-  shared: SharedRule = "rule",
-) -> Defense:
+@keywords_of(KrumOptions)
+def krum(options: KrumOptions) -> Defense:
   """Krum: the one row that lies closest to its nearest neighbours stands for all.
 
   Rows of exactly the same score, as any two rows have, share the result equally: their mean is what breaking the tie
   at random gives on average.
-
-  Args:
-    scope: "item" compares the rows of one item (PIECK, Spattack); "client" whole uploads (ClusterAttack).
-    neighbors: distances that make a score: to the "n-f-2" nearest of n - 1 others (Blanchard et al.), "n-f-1", or
-      "n-f" (PIECK's published code); at least one.
-    distance: "squared" (Blanchard et al.), or "plain" (published code of PIECK and Spattack).
-    f_rule: what `f` is a share of: "ratio_of_count" of the item's clients (PIECK), "per_round" of the round's,
-      "global" of all clients of the federation (Spattack); or "number", `f` itself.
-    f: share or number of clients distrusted; 0.05 is PIECK's.
-    too_few: what to do where there are no more than 2 f rows: "sum", "median" (item scope) or "zero" for no update.
-    scale: "sum" multiplies by the number of clients, which keeps the scale of a sum (PIECK's published code);
-      "mean" does not.
-    dense_zeros: whether clients of the round that did not upload an item count as zero rows; slow, to show what the
-      naive reading does.
-    shared: parameters that all items share: each array by this "rule", or added up ("sum").
 
   Returns:
     A defence with an aggregation rule only.
@@ -231,45 +259,16 @@ def krum(
   """
 
   def select(distances: jax.Array, count: jax.Array, f: jax.Array) -> jax.Array:
-    return krum_weights(distances, count, count - 1 - number_left_out(f, neighbors))
+    return krum_weights(distances, count, count - 1 - number_left_out(f, options.neighbors))
 
-  options = _Options(scope, distance == "squared", f_rule, f, too_few, scale, "equal", dense_zeros, shared)
   return _defense("krum", _Family(select, _majority), options)
 
 
 @DEFENSES.register
 @traced
-def multi_krum(
-  *,
-  scope: Scope = "item",
-  reading: Literal["iterative", "drop"] = "iterative",
-  neighbors: NeighborRule = "n-f-2",
-  distance: Distance = "squared",
-  f_rule: FRule = "ratio_of_count",
-  f: float = 0.05,
-  too_few: TooFew = "sum",
-  scale: SelectionScale = "sum",
-  weights: Weights = "equal",
-  dense_zeros: bool = False,
-  shared: SharedRule = "rule",
-) -> Defense:
+@keywords_of(MultiKrumOptions)
+def multi_krum(options: MultiKrumOptions) -> Defense:
   """MultiKrum: the average of the rows that Krum scores best.
-
-  Args:
-    scope: "item" compares the rows of one item (PIECK, Spattack); "client" whole uploads (ClusterAttack).
-    reading: "iterative" takes Krum's choice out again and again until n - 2 f rows are selected (PIECK); "drop"
-      leaves out the f rows with the worst scores (ClusterAttack's published code).
-    neighbors: see :func:`krum`.
-    distance: see :func:`krum`.
-    f_rule: see :func:`krum`.
-    f: share or number of clients distrusted.
-    too_few: what to do where there are no more than 2 f rows ("drop") or fewer than 4 f + 3 ("iterative"): "sum",
-      "median" (item scope) or "zero" for no update.
-    scale: "sum" multiplies the average by the number of clients; "mean" does not; "selected" multiplies by the
-      number of rows selected, which adds these up (PIECK's published code).
-    weights: for scope=client: clients count "equal" or by the number of training "samples" that they claim.
-    dense_zeros: see :func:`krum`.
-    shared: see :func:`krum`.
 
   Returns:
     A defence with an aggregation rule only.
@@ -282,41 +281,20 @@ def multi_krum(
   """
 
   def select(distances: jax.Array, count: jax.Array, f: jax.Array) -> jax.Array:
-    without = number_left_out(f, neighbors)
-    if reading == "drop":
+    without = number_left_out(f, options.neighbors)
+    if options.reading == "drop":
       return best_scored(distances, count, count - 1 - without, count - f)
     return iterative_selection(distances, count, without, count - 2 * f)
 
-  options = _Options(scope, distance == "squared", f_rule, f, too_few, scale, weights, dense_zeros, shared)
-  return _defense("multi_krum", _Family(select, _majority if reading == "drop" else _enough_to_iterate), options)
+  enough = _majority if options.reading == "drop" else _enough_to_iterate
+  return _defense("multi_krum", _Family(select, enough, weights=options.weights), options)
 
 
 @DEFENSES.register
 @traced
-def bulyan(
-  *,
-  scope: Scope = "item",
-  neighbors: NeighborRule = "n-f-2",
-  distance: Distance = "squared",
-  f_rule: FRule = "ratio_of_count",
-  f: float = 0.05,
-  too_few: TooFew = "sum",
-  scale: SelectionScale = "sum",
-  dense_zeros: bool = False,
-  shared: SharedRule = "rule",
-) -> Defense:
+@keywords_of(SelectionOptions)
+def bulyan(options: SelectionOptions) -> Defense:
   """Bulyan: n - 2 f rows selected by Krum one after another, then a mean around the median of each coordinate.
-
-  Args:
-    scope: see :func:`krum`.
-    neighbors: see :func:`krum`.
-    distance: see :func:`krum`.
-    f_rule: see :func:`krum`.
-    f: share or number of clients distrusted.
-    too_few: what to do where there are fewer than 4 f + 3 rows: "sum", "median" (item scope) or "zero" for no update.
-    scale: see :func:`multi_krum`; "selected" is PIECK's published code.
-    dense_zeros: see :func:`krum`.
-    shared: see :func:`krum`.
 
   Returns:
     A defence with an aggregation rule only.
@@ -329,7 +307,6 @@ def bulyan(
   """
 
   def select(distances: jax.Array, count: jax.Array, f: jax.Array) -> jax.Array:
-    return iterative_selection(distances, count, number_left_out(f, neighbors), count - 2 * f)
+    return iterative_selection(distances, count, number_left_out(f, options.neighbors), count - 2 * f)
 
-  options = _Options(scope, distance == "squared", f_rule, f, too_few, scale, "equal", dense_zeros, shared)
   return _defense("bulyan", _Family(select, _enough_to_iterate, trimmed=True), options)

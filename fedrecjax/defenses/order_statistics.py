@@ -5,6 +5,7 @@ Clients that did not touch an item have zero rows for it, which are counted but 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Literal
 
@@ -15,6 +16,7 @@ from jax import lax
 from fedrecjax.defenses.none import Scale, Scope
 from fedrecjax.defenses.registry import DEFENSES
 from fedrecjax.methods.hyperparameters import check, traced
+from fedrecjax.methods.options import keywords_of
 from fedrecjax.server.shared_parameters import SharedRule, aggregate_shared
 from fedrecjax.types import ClientUpdates, Defense, DefenseView, State, Update
 from fedrecjax.uploads.item_groups import ItemResult, map_items, sort_rows
@@ -145,22 +147,66 @@ def trim_count(count: jax.Array, view: DefenseView, rule: FRule, value: jax.Arra
   return jnp.broadcast_to(jnp.floor(value * base + 1e-4).astype(jnp.int32), count.shape)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StatisticOptions:
+  """Hyperparameters of every rule by statistics of coordinates; those of :func:`median`.
+
+  Attributes:
+    scale: "sum" multiplies the statistic by the number of clients that it is over, which keeps the scale of a sum
+      (PIECK's published code); "mean" does not (Spattack).
+    scope: "item" takes the clients that uploaded an item; "client" compares whole uploads, in which a client has a
+      zero row for every item that it did not upload, be it for lack of data or because a filter dropped it.
+    dense_zeros: whether those zero rows count in scope "item" too. A rule for one coordinate at a time has no other
+      use for the whole upload, so that this is the same as scope "client". Under the median most items then stand
+      still.
+    shared: parameters that all items share: each array by this "rule", or added up ("sum").
+  """
+
+  scale: Scale = "sum"
+  scope: Scope = "item"
+  dense_zeros: bool = False
+  shared: SharedRule = "rule"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrimmingOptions:
+  """What is trimmed.
+
+  Attributes:
+    reading: "extremes" drops the f largest and f smallest values (Yin et al.); "around_median" drops the f values
+      furthest from the median (published code of PIECK and Spattack).
+    f_rule: what `f` is a share of: "ratio_of_count" of the clients that the mean is over (PIECK), "per_round" of the
+      round's, "global" of all clients of the federation (Spattack); or "number", `f` itself.
+    f: share or number of values to drop; 0.05 is PIECK's.
+    too_few: what to do where too few rows remain (2 f >= count, or f >= count around the median): "median", or
+      "zero" for no update of that item.
+  """
+
+  reading: Literal["extremes", "around_median"] = "extremes"
+  f_rule: FRule = "ratio_of_count"
+  f: float = 0.05
+  too_few: Literal["median", "zero"] = "median"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrimmedMeanOptions(StatisticOptions, TrimmingOptions):
+  """Hyperparameters of :func:`trimmed_mean`."""
+
+
 def _per_item(
-  statistic: Callable[[jax.Array, jax.Array, jax.Array | None, DefenseView], jax.Array],
-  scale: Scale,
-  everybody: bool,
-  treatment: SharedRule,
+  statistic: Callable[[jax.Array, jax.Array, jax.Array | None, DefenseView], jax.Array], options: StatisticOptions
 ) -> Defense:
-  """A defence whose rule is a statistic of each item's sorted rows, and of zeros for the others if `everybody`."""
+  """A defence whose rule is a statistic of each item's sorted rows, and of zeros for clients without one if asked."""
+  everybody = options.scope == "client" or options.dense_zeros
 
   def aggregate(state: State, uploads: ClientUpdates, view: DefenseView) -> tuple[Update, State]:
     def rule(values: jax.Array, count: jax.Array) -> ItemResult:
       zeros = jnp.maximum(view.clients - count, 0) if everybody else None
       result = statistic(sort_rows(values), count, zeros, view)
-      return ItemResult(result * _total(count, zeros)[:, None] if scale == "sum" else result)
+      return ItemResult(result * _total(count, zeros)[:, None] if options.scale == "sum" else result)
 
     items, _ = map_items(rule, uploads, num_items=view.num_items, max_count=view.num_clients)
-    shared = aggregate_shared(lambda rows, count: rule(rows, count).row, uploads, treatment=treatment)
+    shared = aggregate_shared(lambda rows, count: rule(rows, count).row, uploads, treatment=options.shared)
     return Update(items, shared), state
 
   return Defense(aggregate=aggregate, unique_rows=True)
@@ -168,19 +214,9 @@ def _per_item(
 
 @DEFENSES.register
 @traced
-def median(
-  *, scale: Scale = "sum", scope: Scope = "item", dense_zeros: bool = False, shared: SharedRule = "rule"
-) -> Defense:
+@keywords_of(StatisticOptions)
+def median(options: StatisticOptions) -> Defense:
   """Coordinate-wise median over the clients that uploaded an item, or over all clients of the round.
-
-  Args:
-    scale: "sum" multiplies the median by the number of clients it is over, which keeps the scale of a sum (PIECK's
-      published code); "mean" does not (Spattack).
-    scope: "item" takes the clients that uploaded an item; "client" compares whole uploads, in which a client has a
-      zero row for every item that it did not upload, be it for lack of data or because a filter dropped it.
-    dense_zeros: whether those zero rows count in scope "item" too. A rule for one coordinate at a time has no other
-      use for the whole upload, so that this is the same as scope "client". Most items then stand still.
-    shared: parameters that all items share: each array by this "rule", or added up ("sum").
 
   Returns:
     A defence with an aggregation rule only.
@@ -193,39 +229,14 @@ def median(
     del view
     return median_of_sorted(values, count, zeros=zeros)
 
-  return _per_item(statistic, scale, scope == "client" or dense_zeros, shared)
+  return _per_item(statistic, options)
 
 
 @DEFENSES.register
 @traced
-def trimmed_mean(
-  *,
-  reading: Literal["extremes", "around_median"] = "extremes",
-  f_rule: FRule = "ratio_of_count",
-  f: float = 0.05,
-  too_few: Literal["median", "zero"] = "median",
-  scale: Scale = "sum",
-  scope: Scope = "item",
-  dense_zeros: bool = False,
-  shared: SharedRule = "rule",
-) -> Defense:
+@keywords_of(TrimmedMeanOptions)
+def trimmed_mean(options: TrimmedMeanOptions) -> Defense:
   """Coordinate-wise trimmed mean over the clients that uploaded an item, or over all clients of the round.
-
-  Args:
-    reading: "extremes" drops the f largest and f smallest values (Yin et al.); "around_median" drops the f values
-      furthest from the median (published code of PIECK and Spattack).
-    f_rule: what `f` is a share of: "ratio_of_count" of the clients that the mean is over (PIECK), "per_round" of the
-      round's, "global" of all clients of the federation (Spattack); or "number", `f` itself.
-    f: share or number of values to drop; 0.05 is PIECK's.
-    too_few: what to do where too few rows remain (2 f >= count, or f >= count around the median): "median", or
-      "zero" for no update of that item.
-    scale: "sum" multiplies by the number of clients that the mean is over, which keeps the scale of a sum (PIECK's
-      published code); "mean" does not (Spattack).
-    scope: "item" takes the clients that uploaded an item; "client" compares whole uploads, in which a client has a
-      zero row for every item that it did not upload, be it for lack of data or because a filter dropped it.
-    dense_zeros: whether those zero rows count in scope "item" too. A rule for one coordinate at a time has no other
-      use for the whole upload, so that this is the same as scope "client".
-    shared: parameters that all items share: each array by this "rule", or added up ("sum").
 
   Returns:
     A defence with an aggregation rule only.
@@ -236,17 +247,18 @@ def trimmed_mean(
   References:
     Yin et al., "Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates", 2018.
   """
-  check_f("trimmed_mean", f, f_rule)
+  reading = options.reading
+  check_f("trimmed_mean", options.f, options.f_rule)
 
   def statistic(values: jax.Array, count: jax.Array, zeros: jax.Array | None, view: DefenseView) -> jax.Array:
     total = _total(count, zeros)
-    trimmed = trim_count(total, view, f_rule, f)
+    trimmed = trim_count(total, view, options.f_rule, options.f)
     enough = 2 * trimmed < total if reading == "extremes" else trimmed < total
     trimmed = jnp.where(enough, trimmed, 0)
     trim = trimmed_extremes if reading == "extremes" else mean_around_median
     fallback = (
-      median_of_sorted(values, count, zeros=zeros) if too_few == "median" else jnp.zeros(values.shape[1:])
+      median_of_sorted(values, count, zeros=zeros) if options.too_few == "median" else jnp.zeros(values.shape[1:])
     )
     return jnp.where(enough[:, None], trim(values, count, trimmed, zeros=zeros), fallback)
 
-  return _per_item(statistic, scale, scope == "client" or dense_zeros, shared)
+  return _per_item(statistic, options)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedrecjax import models
-from fedrecjax.clients.user_vectors import lone_vector
+from fedrecjax.clients.user_vectors import vector_without_items
 from fedrecjax.models import MODELS
 
 # Those of a network, or of images as well, are none.
@@ -26,7 +26,7 @@ def test_scores_are_inner_products(name):
     lambda leaf: jnp.asarray(random.normal(size=leaf.shape), jnp.float32), model.init_public(jax.random.key(0), 6)
   )
   own = jnp.asarray(random.normal(size=4), jnp.float32)
-  user = lone_vector(model, own, public.items[0], public.shared)
+  user = vector_without_items(model, own, public.items[0], public.shared)
   expected = public.items @ model.score_vector(user, public.shared)
   np.testing.assert_allclose(model.score(public, user, None), expected, rtol=1e-5, atol=1e-6)
 

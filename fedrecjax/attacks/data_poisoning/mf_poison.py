@@ -181,9 +181,7 @@ def mf_poison(
     check(value > 0, f"mf_poison.{field} must be positive, got {value}")
 
   def profiles(rng: np.random.Generator, context: AttackContext) -> list[np.ndarray]:
-    count = filler_count(max_rows, len(context.targets))
-    others = context.num_items - len(context.targets)
-    check(count <= others, f"{count} filler items asked for, {others} available")
+    count = filler_count(max_rows, context)
     lists = context.interactions
     lacks = np.ones((len(lists), context.num_items), bool)
     lacks[lists.users, lists.items] = False

@@ -13,14 +13,16 @@ from fedrecjax.methods.hyperparameters import check, traced
 from fedrecjax.types import Attack, AttackContext
 
 
-def filler_count(max_rows: int, num_targets: int) -> int:
+def filler_count(max_rows: int, context: AttackContext) -> int:
   """Filler items of a profile: floor(max_rows / 2) less the targets.
 
   Raises:
-    ValueError: if the targets alone do not fit.
+    ValueError: if the targets alone do not fit, or if there are not as many other items.
   """
-  count = max_rows // 2 - num_targets
+  num_targets = len(context.targets)
+  count, others = max_rows // 2 - num_targets, context.num_items - num_targets
   check(count >= 0, f"max_rows={max_rows} leaves no room for {num_targets} targets and their negatives")
+  check(count <= others, f"{count} filler items asked for, {others} available")
   return count
 
 
@@ -53,7 +55,7 @@ def random(*, max_rows: int = 60) -> Attack:
 
   def profiles(rng: np.random.Generator, context: AttackContext) -> list[np.ndarray]:
     others = np.setdiff1d(np.arange(context.num_items), context.targets)
-    count = filler_count(max_rows, len(context.targets))
+    count = filler_count(max_rows, context)
     return [np.append(context.targets, _fillers(others, count, rng)) for _ in range(context.num_malicious)]
 
   return Attack(profiles=profiles)
@@ -85,7 +87,7 @@ def bandwagon(*, max_rows: int = 60, popular_share: float = 0.1) -> Attack:
     assert context.popularity is not None
     ranked = by_popularity(context.popularity, context.targets)
     top = ranked[: context.num_items // 10]
-    count = filler_count(max_rows, len(context.targets))
+    count = filler_count(max_rows, context)
     from_top = min(int(popular_share * (max_rows // 2) + 1e-9), count)
     made = []
     for _ in range(context.num_malicious):
@@ -116,9 +118,8 @@ def popular(*, max_rows: int = 60) -> Attack:
   def profiles(rng: np.random.Generator, context: AttackContext) -> list[np.ndarray]:
     del rng
     assert context.popularity is not None
-    count = filler_count(max_rows, len(context.targets))
+    count = filler_count(max_rows, context)
     ranked = by_popularity(context.popularity, context.targets)
-    check(count <= len(ranked), f"{count} filler items asked for, {len(ranked)} available")
     return [np.append(context.targets, ranked[:count])] * context.num_malicious
 
   return Attack(profiles=profiles, requires=frozenset({"popularity"}))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,41 +18,47 @@ from fedrecjax.vision.purification import straight_through
 _TARGETS = 8
 
 
-class PixelSettings(NamedTuple):
-  """How far and how pixels are changed.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PixelOptions:
+  """How far and how pixels are changed: hyperparameters of every attack by images.
 
   Attributes:
-    bound: largest change of a pixel value, in units of 0..255.
-    steps: steps along the signs of the gradient, static.
+    bound: largest change of a pixel value, epsilon, in units of 0..255 (Eq. 9); the paper states no norm.
+    steps: steps along the signs of the gradient; the paper states no solver.
     step_share: size of a step as a share of the bound.
-    restart: whether each epoch starts from the clean image; else from the last one uploaded.
-    rounded: whether uploads are whole numbers.
-    adaptive: whether what the server makes of images is applied within the loss, its derivative taken as 1.
+    restart: whether each epoch starts from the clean picture; else from the last one uploaded.
+    rounded: whether pixel values are whole numbers.
+    adaptive: whether the provider knows the server's defense of images and takes its derivative for 1.
   """
 
-  bound: jax.Array | float
-  steps: int
-  step_share: jax.Array | float
-  restart: bool
-  rounded: bool
-  adaptive: bool
+  bound: float = 4.0
+  steps: int = 20
+  step_share: float = 0.25
+  restart: bool = True
+  rounded: bool = True
+  adaptive: bool = False
+
+  @property
+  def requires(self) -> frozenset[str]:
+    """What a provider has to be granted for these changes, as in `Attack.requires`."""
+    return frozenset({"image_defense"} if self.adaptive else ())
 
 
-def check_pixels(owner: str, settings: PixelSettings) -> None:
+def check_pixels(owner: str, options: PixelOptions) -> None:
   """Raises ValueError, naming the attack's field, if a number is out of its range."""
   for name in ("bound", "step_share"):
-    number = getattr(settings, name)
+    number = getattr(options, name)
     check(number >= 0, f"{owner}.{name} must not be negative, got {number}")
-  check(settings.steps >= 0, f"{owner}.steps must not be negative, got {settings.steps}")
+  check(options.steps >= 0, f"{owner}.steps must not be negative, got {options.steps}")
 
 
 def changed_images(
-  settings: PixelSettings, view: ImageView, loss: Callable[[jax.Array, jax.Array], jax.Array], key: jax.Array
+  options: PixelOptions, view: ImageView, loss: Callable[[jax.Array, jax.Array], jax.Array], key: jax.Array
 ) -> jax.Array:
   """The targets' images after changes that lower a loss of each one's features.
 
   Args:
-    settings: bound and solver.
+    options: bound and solver.
     view: of the provider.
     loss: `(place of the target, its features [F]) -> scalar`.
     key: of the noise that an adaptive provider purifies with.
@@ -60,7 +66,7 @@ def changed_images(
   Returns:
     float32 `[T, H, W, 3]` on 0..255.
   """
-  purify = view.purify if settings.adaptive else None
+  purify = view.purify if options.adaptive else None
   through = None if purify is None else straight_through(lambda images: purify(images, key))
 
   def of_target(place: jax.Array, clean: jax.Array, current: jax.Array) -> jax.Array:
@@ -69,8 +75,8 @@ def changed_images(
       return loss(place, view.extract(images)[0])
 
     return perturb(
-      of_pixels, clean, bound=settings.bound, steps=settings.steps, step_size=settings.bound * settings.step_share,
-      start=None if settings.restart else current - clean, rounded=settings.rounded,
+      of_pixels, clean, bound=options.bound, steps=options.steps, step_size=options.bound * options.step_share,
+      start=None if options.restart else current - clean, rounded=options.rounded,
     ).image
 
   targets = (jnp.arange(view.targets.shape[0]), view.clean, view.current)

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fedrecjax.attacks.images.changed_images import PixelSettings, changed_images, check_pixels
+from fedrecjax.attacks.images.changed_images import PixelOptions, changed_images, check_pixels
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.methods.hyperparameters import check, traced
+from fedrecjax.methods.options import keywords_of
 from fedrecjax.types import Attack, AttackContext, ImageView
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImagePopularityOptions(PixelOptions):
+  """Hyperparameters of :func:`image_popularity`.
+
+  Attributes:
+    num_popular: most popular items with a picture, no targets, whose mean features are approached; 1 is a single hook.
+      The paper states neither their number nor the distance, which is the mean squared error here.
+  """
+
+  num_popular: int = 10
 
 
 @ATTACKS.register
 @traced
-def image_popularity(
-  *,
-  bound: float = 4.0,
-  steps: int = 20,
-  step_share: float = 0.25,
-  restart: bool = True,
-  rounded: bool = True,
-  adaptive: bool = False,
-  num_popular: int = 10,
-) -> Attack:
+@keywords_of(ImagePopularityOptions)
+def image_popularity(options: ImagePopularityOptions) -> Attack:
   """Popularity Attack: the targets' provider moves the features of their pictures towards those of popular items.
-
-  Args:
-    bound: largest change of a pixel value, epsilon, in units of 0..255; the paper states no norm.
-    steps: steps along the signs of the gradient; the paper states no solver.
-    step_share: size of a step as a share of the bound.
-    restart: whether each epoch starts from the clean picture; else from the last one uploaded.
-    rounded: whether pixel values are whole numbers.
-    adaptive: whether the provider knows the server's defense of images and takes its derivative for 1.
-    num_popular: most popular items with a picture, no targets, whose mean features are approached; 1 is a single hook.
-      The paper states neither their number nor the distance, which is the mean squared error here.
 
   Returns:
     An attack by images alone, without malicious clients or synthetic users. Requires `"popularity"`.
@@ -47,8 +44,8 @@ def image_popularity(
     after Liu and Larson, "Adversarial Item Promotion: Vulnerabilities at the Core of Top-N Recommenders that Use Images
     to Address Cold Start", 2021.
   """
-  pixels = PixelSettings(bound, steps, step_share, restart, rounded, adaptive)
-  check_pixels("image_popularity", pixels)
+  num_popular = options.num_popular
+  check_pixels("image_popularity", options)
   check(num_popular > 0, f"image_popularity.num_popular must be positive, got {num_popular}")
 
   def init(key: jax.Array, context: AttackContext) -> jax.Array:
@@ -63,7 +60,6 @@ def image_popularity(
 
   def images(state: jax.Array, view: ImageView, key: jax.Array) -> tuple[jax.Array, jax.Array]:
     hook = jnp.mean(view.features[state], axis=0)
-    return changed_images(pixels, view, lambda _, features: jnp.mean((features - hook) ** 2), key), state
+    return changed_images(options, view, lambda _, features: jnp.mean((features - hook) ** 2), key), state
 
-  needed = {"popularity"} | ({"image_defense"} if adaptive else set())
-  return Attack(init=init, images=images, requires=frozenset(needed))
+  return Attack(init=init, images=images, requires=frozenset({"popularity"}) | options.requires)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -10,15 +11,42 @@ from jax import lax
 
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.targeted.explicit_boosting import boosting_loss
-from fedrecjax.clients.user_vectors import lone_vector
+from fedrecjax.clients.user_vectors import vector_without_items
 from fedrecjax.methods.hyperparameters import check, traced
+from fedrecjax.methods.options import keywords_of
 from fedrecjax.types import Attack, AttackView, ClientUpdates, Model, State
 from fedrecjax.uploads.rows import item_rows, with_shared
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InventedUserOptions:
+  """Hyperparameters of :func:`a_ra`.
+
+  Attributes:
+    num_users: users that a client invents anew each time, s; 10 is the published code's.
+    init_std: standard deviation of their normal distribution, sigma; that of the model's initialisation.
+  """
+
+  num_users: int = 10
+  init_std: float = 0.01
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HardUserOptions(InventedUserOptions):
+  """Hyperparameters of :func:`a_hum`.
+
+  Attributes:
+    steps: of gradient descent that harden the users; 30 is the published code's.
+    step_size: of those; none: the learning rate, as in the published code.
+  """
+
+  steps: int = 30
+  step_size: float | None = None
+
+
 def dislike_loss(model: Model, user: jax.Array, target_rows: jax.Array, shared: Any) -> jax.Array:
   """How much a user likes the targets: -log(1 - sigmoid(score)), averaged over them; arguments as `boosting_loss`."""
-  vector = lone_vector(model, user, target_rows[0], shared)
+  vector = vector_without_items(model, user, target_rows[0], shared)
   logits = jax.vmap(model.score_row, in_axes=(None, 0, None))(vector, target_rows, shared)
   return jnp.mean(jax.nn.softplus(logits))
 
@@ -46,14 +74,18 @@ def hard_user(
   return lax.fori_loop(0, steps, step, user)
 
 
-def _invented_users(*, num_users: int, init_std: jax.Array | float, steps: int, step_size: float | None) -> Attack:
+def _invented_users(name: str, options: InventedUserOptions) -> Attack:
+  num_users, init_std = options.num_users, options.init_std
+  check(num_users > 0, f"{name}.num_users must be positive, got {num_users}")
+  check(init_std > 0, f"{name}.init_std must be positive, got {init_std}")
+
   def of_client(view: AttackView, key: jax.Array) -> tuple[jax.Array, Any]:
     """What one client uploads: gradients of the targets' rows `[T, d]` and of the shared parameters."""
     table, shared = view.received
     rows, dim = table[view.targets], view.public.items.shape[1]
     users = init_std * jax.random.normal(key, (num_users, dim))
-    if steps > 0:
-      size = view.learning_rate if step_size is None else step_size
+    if isinstance(options, HardUserOptions):
+      steps, size = options.steps, view.learning_rate if options.step_size is None else options.step_size
       users = jax.vmap(lambda user: hard_user(view.model, user, rows, shared, steps=steps, step_size=size))(users)
 
     def loss(rows: jax.Array, shared: Any) -> jax.Array:
@@ -74,20 +106,12 @@ def _invented_users(*, num_users: int, init_std: jax.Array | float, steps: int, 
   return Attack(poison)
 
 
-def _check_users(name: str, num_users: int, init_std: float) -> None:
-  check(num_users > 0, f"{name}.num_users must be positive, got {num_users}")
-  check(init_std > 0, f"{name}.init_std must be positive, got {init_std}")
-
-
 @ATTACKS.register
 @traced
-def a_ra(*, num_users: int = 10, init_std: float = 0.01) -> Attack:
+@keywords_of(InventedUserOptions)
+def a_ra(options: InventedUserOptions) -> Attack:
   """A-ra: each malicious client invents random users and uploads what makes them like the targets.
 
-  Args:
-    num_users: users that a client invents anew each time, s; 10 is the published code's.
-    init_std: standard deviation of their normal distribution, sigma; that of the model's initialisation.
-
   Returns:
     A model-poisoning attack without knowledge: the targets' rows and all shared parameters.
 
@@ -97,22 +121,14 @@ def a_ra(*, num_users: int = 10, init_std: float = 0.01) -> Attack:
   References:
     Rong et al., "Poisoning Deep Learning Based Recommender Model in Federated Learning Scenarios", 2022.
   """
-  _check_users("a_ra", num_users, init_std)
-  return _invented_users(num_users=num_users, init_std=init_std, steps=0, step_size=None)
+  return _invented_users("a_ra", options)
 
 
 @ATTACKS.register
 @traced
-def a_hum(
-  *, num_users: int = 10, init_std: float = 0.01, steps: int = 30, step_size: float | None = None
-) -> Attack:
+@keywords_of(HardUserOptions)
+def a_hum(options: HardUserOptions) -> Attack:
   """A-hum: as A-ra, but the invented users are first trained to dislike the targets.
-
-  Args:
-    num_users: users that a client invents anew each time, s; 10 is the published code's.
-    init_std: standard deviation of their normal distribution, sigma; that of the model's initialisation.
-    steps: of gradient descent that harden the users; 30 is the published code's.
-    step_size: of those; none: the learning rate, as in the published code.
 
   Returns:
     A model-poisoning attack without knowledge: the targets' rows and all shared parameters.
@@ -123,7 +139,7 @@ def a_hum(
   References:
     Rong et al., "Poisoning Deep Learning Based Recommender Model in Federated Learning Scenarios", 2022.
   """
-  _check_users("a_hum", num_users, init_std)
+  steps, step_size = options.steps, options.step_size
   check(steps > 0, f"a_hum.steps must be positive, got {steps}")
   check(step_size is None or step_size > 0, f"a_hum.step_size must be positive or none, got {step_size}")
-  return _invented_users(num_users=num_users, init_std=init_std, steps=steps, step_size=step_size)
+  return _invented_users("a_hum", options)

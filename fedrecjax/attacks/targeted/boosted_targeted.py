@@ -7,10 +7,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from fedrecjax.attacks.idle import when_active
+from fedrecjax.attacks.attacked_rounds import when_active
 from fedrecjax.attacks.registry import ATTACKS
-from fedrecjax.attacks.targeted.beside_honest import LastSeen, beside_honest, distances, last_change, nothing_seen
 from fedrecjax.attacks.targeted.explicit_boosting import own_boosting_loss
+from fedrecjax.attacks.targeted.stealthy_uploads import LastSeen, added_to_honest, distances, last_change, nothing_seen
 from fedrecjax.methods.hyperparameters import check, traced
 from fedrecjax.types import Attack, AttackContext, AttackView, ClientUpdates, no_state
 from fedrecjax.uploads.rows import item_rows, merge_rows, with_shared
@@ -121,7 +121,7 @@ def boosted_targeted(
   ) -> tuple[ClientUpdates, LastSeen]:
     del key
     table = view.public.items
-    sent = beside_honest(uploads, weight, targeted_uploads(view, factor(view)), view.num_clients)
+    sent = added_to_honest(uploads, weight, targeted_uploads(view, factor(view)), view.num_clients)
     sent = merge_rows(sent, table.shape[0])
     change, known = last_change(state, table, view.round)
     slope = jnp.where(known, distance_gradient(sent, change, view.learning_rate, view.num_clients, distance), 0.0)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.targeted.invented_clients import invented_loss, outside, user_of_items
-from fedrecjax.clients.user_vectors import lone_vector
+from fedrecjax.clients.user_vectors import vector_without_items
 from fedrecjax.methods.hyperparameters import check, traced
 from fedrecjax.types import Attack, AttackContext, AttackView, ClientUpdates, Model
 from fedrecjax.uploads.rows import item_rows, with_shared
@@ -39,7 +39,7 @@ def boosting_loss(model: Model, user: jax.Array, target_rows: jax.Array, shared:
   Returns:
     -log sigmoid(score), averaged over the targets.
   """
-  vector = lone_vector(model, user, target_rows[0], shared)
+  vector = vector_without_items(model, user, target_rows[0], shared)
   logits = jax.vmap(model.score_row, in_axes=(None, 0, None))(vector, target_rows, shared)
   return jnp.mean(jax.nn.softplus(-logits))
 

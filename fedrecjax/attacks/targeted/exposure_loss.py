@@ -10,7 +10,7 @@ from jax import lax
 
 from fedrecjax.attacks.targeted.best_items import Best, best_items
 from fedrecjax.attacks.targeted.user_approximation import PublicLists
-from fedrecjax.clients.user_vectors import lone_vector
+from fedrecjax.clients.user_vectors import vector_without_items
 from fedrecjax.types import Array, Model, Public
 
 Reference = Literal["others", "list"]
@@ -67,7 +67,7 @@ def margin_loss(
   Returns:
     The sum of g(score of the reference - score of the target), where g(x) is x above 0 and exp(x) - 1 below.
   """
-  vector = lone_vector(model, own, target_rows[0], shared)
+  vector = vector_without_items(model, own, target_rows[0], shared)
   score = jax.vmap(model.score_row, in_axes=(None, 0, None))
   margin = score(vector, reference_rows, shared) - score(vector, target_rows, shared)
   return jnp.sum(jnp.where(pulled, jax.nn.elu(margin), 0.0))
@@ -104,7 +104,7 @@ def exposure_gradient(
   start = (jnp.zeros_like(table), jax.tree.map(jnp.zeros_like, shared) if with_shared else ())
   if num_users == 0:
     return start
-  vectors = jax.vmap(lone_vector, in_axes=(None, 0, None, None))(model, users, table[0], shared)
+  vectors = jax.vmap(vector_without_items, in_axes=(None, 0, None, None))(model, users, table[0], shared)
   barred = targets if reference == "others" else targets[:0]
   best = best_items(model, public, vectors, lists, barred, count=list_length)
   of_users = jax.vmap(reference_items, in_axes=(0, 0, None, None))

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fedrecjax.attacks.idle import when_active
+from fedrecjax.attacks.attacked_rounds import when_active
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.targeted.exposure_loss import Reference, exposure_gradient
-from fedrecjax.attacks.targeted.residual import Shares, share_out
+from fedrecjax.attacks.targeted.fedrecattack_uploads import Shares, share_out
 from fedrecjax.attacks.targeted.user_approximation import (
   Approximation,
   PublicLists,

@@ -7,7 +7,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from fedrecjax.attacks.idle import when_active
+from fedrecjax.attacks.attacked_rounds import when_active
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.targeted.explicit_boosting import ExplicitBoostingState, explicit_boosting
 from fedrecjax.attacks.untargeted.crafted_rows import (

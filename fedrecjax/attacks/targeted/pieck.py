@@ -9,6 +9,7 @@ Where the paper and its published code differ, the choice is an option; docs/fid
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -16,8 +17,9 @@ import jax
 import jax.numpy as jnp
 
 from fedrecjax.attacks.registry import ATTACKS
-from fedrecjax.clients.user_vectors import lone_vector
+from fedrecjax.clients.user_vectors import vector_without_items
 from fedrecjax.methods.hyperparameters import check, traced
+from fedrecjax.methods.options import keywords_of
 from fedrecjax.numerics.similarity import cosine
 from fedrecjax.popularity.mining import MiningState, init_mining, mine, popular_items
 from fedrecjax.types import Attack, AttackContext, AttackView, ClientUpdates, Model
@@ -25,6 +27,68 @@ from fedrecjax.uploads.rows import item_rows, with_shared
 
 BeforeMined = Literal["wait", "arbitrary"]
 Strategy = Literal["together", "copy"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PieckOptions:
+  """Hyperparameters of both forms of PIECK.
+
+  Attributes:
+    num_popular: number of popular items to mine, N (Algorithm 1).
+    mining_differences: differences between consecutive participations to add up, R-tilde (Algorithm 1; section
+      IV-B uses 2). The published code uses 1.
+    before_mined: "wait" uploads nothing until the items are mined (Algorithms 2 and 3); "arbitrary" attacks with
+      arbitrary items until then, as in the published code.
+    strategy: with several targets, "together" averages the loss over them, "copy" trains the first and uploads its
+      gradient for all (supplement C).
+    scale: factor on the upload; 1 is the paper's.
+  """
+
+  num_popular: int
+  mining_differences: int = 2
+  before_mined: BeforeMined = "wait"
+  strategy: Strategy = "together"
+  scale: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IpeOptions(PieckOptions):
+  """Hyperparameters of :func:`pieck_ipe`.
+
+  Attributes:
+    num_popular: number of popular items to mine, N (Algorithm 1); 10 is what section VI-D calls effective.
+    strength: lambda in (0, 1] (Eq. 8).
+    weighting: "subset" normalises the inverse ranks within P+ and within P- (Eq. 8); "list" over the whole list,
+      as in the published code.
+    lengthen_above: mean cosine to the mined items beyond which the target's length is pushed up instead of its
+      direction, as in the published code for NCF (0.95); none: never, as in the paper.
+  """
+
+  num_popular: int = 10
+  strength: float = 0.9
+  weighting: Literal["subset", "list"] = "subset"
+  lengthen_above: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UeaOptions(PieckOptions):
+  """Hyperparameters of :func:`pieck_uea`.
+
+  Attributes:
+    num_popular: number of popular items to mine, N (Algorithm 1); 50 is supplement C's.
+    reading: "mean" is Eq. 10; "batches" the accumulation over batches and rounds that section VI-F mentions, as
+      the published code does it, which is eight times stronger.
+    num_batches: for "batches": number of batches.
+    repeats: for "batches": passes over each batch.
+    upload_shared: whether the gradient with respect to the shared parameters is uploaded too, as in the published
+      code; Algorithm 3 uploads the targets' rows alone. Without effect on models that have none.
+  """
+
+  num_popular: int = 50
+  reading: Literal["mean", "batches"] = "batches"
+  num_batches: int = 5
+  repeats: int = 3
+  upload_shared: bool = True
 
 
 def inverse_rank_weights(member: jax.Array) -> jax.Array:
@@ -126,19 +190,20 @@ def uea_loss(model: Model, target: jax.Array, popular: jax.Array, shared: Any, w
   """
 
   def logit(user: jax.Array) -> jax.Array:
-    return model.score_row(lone_vector(model, user, target, shared), target, shared)
+    return model.score_row(vector_without_items(model, user, target, shared), target, shared)
 
   return jnp.sum(weights * jax.nn.softplus(-jax.vmap(logit)(jax.lax.stop_gradient(popular))))
 
 
+def _check_mining(name: str, options: PieckOptions) -> None:
+  for field in ("num_popular", "mining_differences"):
+    check(getattr(options, field) > 0, f"{name}.{field} must be positive, got {getattr(options, field)}")
+
+
 def _pieck(
+  options: PieckOptions,
   target_loss: Callable[[Model, jax.Array, jax.Array, Any], jax.Array],
   *,
-  num_popular: int,
-  mining_differences: int,
-  before_mined: BeforeMined,
-  strategy: Strategy,
-  scale: jax.Array | float,
   upload_shared: bool = False,
 ) -> Attack:
   """What both forms share: mining, several targets, and what is uploaded."""
@@ -151,15 +216,15 @@ def _pieck(
       num_items=context.num_items,
       dim=context.dim,
       excluded=context.targets,
-      num_popular=num_popular,
-      differences=mining_differences,
+      num_popular=options.num_popular,
+      differences=options.mining_differences,
     )
 
   def gradients(view: AttackView, popular: jax.Array) -> tuple[jax.Array, Any]:
     """Gradients with respect to the targets' rows `[T, d]` and to the shared parameters."""
     (received, shared), table = view.received, view.public.items
     rows = received[view.targets]
-    trained = rows[:1] if strategy == "copy" else rows
+    trained = rows[:1] if options.strategy == "copy" else rows
     each = jax.vmap(jax.grad(target_loss, argnums=(1, 3)), in_axes=(None, 0, None, None))
     for_rows, for_shared = each(view.model, trained, table[popular], shared)
     for_rows = for_rows[:, : table.shape[1]]
@@ -173,9 +238,9 @@ def _pieck(
     table = view.public.items
     state = mine(state, table, view.round)
     popular, mined = popular_items(state, view.client)
-    rows, shared = jax.tree.map(lambda leaf: scale * leaf, jax.vmap(lambda one: gradients(view, one))(popular))
+    rows, shared = jax.tree.map(lambda leaf: options.scale * leaf, jax.vmap(lambda one: gradients(view, one))(popular))
     sending = view.active
-    if before_mined == "wait":
+    if options.before_mined == "wait":
       sending &= mined
     sent = item_rows(view.slot, sending, view.targets, rows, table.shape[0])
     return with_shared(sent, view.slot, sending, shared if upload_shared else (), view.num_clients), state
@@ -183,40 +248,11 @@ def _pieck(
   return Attack(poison, init)
 
 
-def _check_common(name: str, num_popular: int, mining_differences: int) -> None:
-  check(num_popular > 0, f"{name}.num_popular must be positive, got {num_popular}")
-  check(mining_differences > 0, f"{name}.mining_differences must be positive, got {mining_differences}")
-
-
 @ATTACKS.register
 @traced
-def pieck_ipe(
-  *,
-  num_popular: int = 10,
-  strength: float = 0.9,
-  weighting: Literal["subset", "list"] = "subset",
-  mining_differences: int = 2,
-  before_mined: BeforeMined = "wait",
-  strategy: Strategy = "together",
-  lengthen_above: float | None = None,
-  scale: float = 1.0,
-) -> Attack:
+@keywords_of(IpeOptions)
+def pieck_ipe(options: IpeOptions) -> Attack:
   """PIECK-IPE: pulls the targets towards the mined popular items by weighted cosine similarity.
-
-  Args:
-    num_popular: number of popular items to mine, N (Algorithm 1); 10 is what section VI-D calls effective.
-    strength: lambda in (0, 1] (Eq. 8).
-    weighting: "subset" normalises the inverse ranks within P+ and within P- (Eq. 8); "list" over the whole list,
-      as in the published code.
-    mining_differences: differences between consecutive participations to add up, R-tilde (Algorithm 1; section
-      IV-B uses 2). The published code uses 1.
-    before_mined: "wait" uploads nothing until the items are mined (Algorithm 2); "arbitrary" attacks with arbitrary
-      items until then, as in the published code.
-    strategy: with several targets, "together" averages the loss over them, "copy" trains the first and uploads its
-      gradient for all (supplement C).
-    lengthen_above: mean cosine to the mined items beyond which the target's length is pushed up instead of its
-      direction, as in the published code for NCF (0.95); none: never, as in the paper.
-    scale: factor on the upload; 1 is the paper's.
 
   Returns:
     A model-poisoning attack without knowledge; one row per target and client.
@@ -227,7 +263,8 @@ def pieck_ipe(
   References:
     Zhang et al., 2024, section IV-C, Eq. 8, Algorithm 2.
   """
-  _check_common("pieck_ipe", num_popular, mining_differences)
+  _check_mining("pieck_ipe", options)
+  strength, lengthen_above = options.strength, options.lengthen_above
   check((strength > 0) & (strength <= 1), f"pieck_ipe.strength must lie in (0, 1], got {strength}")
   check(lengthen_above is None or (lengthen_above >= -1) & (lengthen_above <= 1),
         f"pieck_ipe.lengthen_above must lie in [-1, 1] or be none, got {lengthen_above}")
@@ -235,43 +272,16 @@ def pieck_ipe(
   def target_loss(model: Model, target: jax.Array, popular: jax.Array, shared: Any) -> jax.Array:
     del model, shared
     embedding = target[: popular.shape[1]]
-    return ipe_loss(embedding, popular, strength=strength, weighting=weighting, lengthen_above=lengthen_above)
+    return ipe_loss(embedding, popular, strength=strength, weighting=options.weighting, lengthen_above=lengthen_above)
 
-  return _pieck(target_loss, num_popular=num_popular, mining_differences=mining_differences,
-                before_mined=before_mined, strategy=strategy, scale=scale)
+  return _pieck(options, target_loss)
 
 
 @ATTACKS.register
 @traced
-def pieck_uea(
-  *,
-  num_popular: int = 50,
-  reading: Literal["mean", "batches"] = "batches",
-  num_batches: int = 5,
-  repeats: int = 3,
-  mining_differences: int = 2,
-  before_mined: BeforeMined = "wait",
-  strategy: Strategy = "together",
-  scale: float = 1.0,
-  upload_shared: bool = True,
-) -> Attack:
+@keywords_of(UeaOptions)
+def pieck_uea(options: UeaOptions) -> Attack:
   """PIECK-UEA: trains the targets to be liked by the mined popular items, taken for users.
-
-  Args:
-    num_popular: number of popular items to mine, N (Algorithm 1); 50 is supplement C's.
-    reading: "mean" is Eq. 10; "batches" the accumulation over batches and rounds that section VI-F mentions, as
-      the published code does it, which is eight times stronger.
-    num_batches: for "batches": number of batches.
-    repeats: for "batches": passes over each batch.
-    mining_differences: differences between consecutive participations to add up, R-tilde (Algorithm 1; section
-      IV-B uses 2). The published code uses 1.
-    before_mined: "wait" uploads nothing until the items are mined (Algorithm 3); "arbitrary" attacks with arbitrary
-      items until then, as in the published code.
-    strategy: with several targets, "together" averages the loss over them, "copy" trains the first and uploads its
-      gradient for all (supplement C).
-    scale: factor on the upload; 1 is the paper's.
-    upload_shared: whether the gradient with respect to the shared parameters is uploaded too, as in the published
-      code; Algorithm 3 uploads the targets' rows alone. Without effect on models that have none.
 
   Returns:
     A model-poisoning attack without knowledge; one row per target and client.
@@ -282,14 +292,14 @@ def pieck_uea(
   References:
     Zhang et al., 2024, section IV-D, Eq. 10, Algorithm 3.
   """
-  _check_common("pieck_uea", num_popular, mining_differences)
+  _check_mining("pieck_uea", options)
+  num_popular, num_batches, repeats = options.num_popular, options.num_batches, options.repeats
   check(0 < num_batches <= num_popular, f"pieck_uea.num_batches must lie in 1..pieck_uea.num_popular, got {num_batches}"
         f" for num_popular={num_popular}; with fewer popular items set num_batches to at most that")
   check(repeats > 0, f"pieck_uea.repeats must be positive, got {repeats}")
-  weights = uea_weights(num_popular, reading=reading, num_batches=num_batches, repeats=repeats)
+  weights = uea_weights(num_popular, reading=options.reading, num_batches=num_batches, repeats=repeats)
 
   def target_loss(model: Model, target: jax.Array, popular: jax.Array, shared: Any) -> jax.Array:
     return uea_loss(model, target, popular, shared, jnp.asarray(weights))
 
-  return _pieck(target_loss, num_popular=num_popular, mining_differences=mining_differences,
-                before_mined=before_mined, strategy=strategy, scale=scale, upload_shared=upload_shared)
+  return _pieck(options, target_loss, upload_shared=options.upload_shared)

@@ -7,9 +7,8 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fedrecjax.attacks.idle import when_active
+from fedrecjax.attacks.attacked_rounds import when_active
 from fedrecjax.attacks.registry import ATTACKS
-from fedrecjax.attacks.targeted.beside_honest import LastSeen, beside_honest, distances, last_change, nothing_seen
 from fedrecjax.attacks.targeted.boosted_targeted import targeted_uploads
 from fedrecjax.attacks.targeted.popularity_estimator import (
   Estimator,
@@ -18,6 +17,7 @@ from fedrecjax.attacks.targeted.popularity_estimator import (
   popularity_classes,
   train_estimator,
 )
+from fedrecjax.attacks.targeted.stealthy_uploads import LastSeen, added_to_honest, distances, last_change, nothing_seen
 from fedrecjax.methods.hyperparameters import check, traced
 from fedrecjax.types import Attack, AttackContext, AttackView, ClientUpdates
 from fedrecjax.uploads.rows import clip_factor, item_rows, merge_rows
@@ -129,7 +129,7 @@ def pipattack(
     # The same places as those of the promotion: a client's rows for a target are one row.
     sent = sent._replace(row=sent.row + item_rows(view.slot, view.active, view.targets, rows, num_items).row)
     if honest is not None:
-      sent = beside_honest(uploads, honest, sent, view.num_clients)
+      sent = added_to_honest(uploads, honest, sent, view.num_clients)
     if tau is None:
       return sent, state._replace(estimator=estimator)
     assert state.seen is not None

@@ -11,7 +11,7 @@ from jax import lax
 
 from fedrecjax.clients.optimizer import adam_direction
 from fedrecjax.clients.sampling import Complement, complement_of, distinct_numbers, draw_negatives
-from fedrecjax.clients.user_vectors import lone_vector
+from fedrecjax.clients.user_vectors import vector_without_items
 from fedrecjax.datasets import ItemLists
 from fedrecjax.types import Array, Model, Public
 from fedrecjax.uploads.rows import ragged
@@ -163,7 +163,7 @@ def ranking_loss(
     member: place of each item's user, int32 `[P]`.
     valid: which places are used, bool `[P]`.
   """
-  vectors = jax.vmap(lone_vector, in_axes=(None, 0, None, None))(model, own, rows[0], shared)
+  vectors = jax.vmap(vector_without_items, in_axes=(None, 0, None, None))(model, own, rows[0], shared)
   score = jax.vmap(model.score_row, in_axes=(None, 0, None))
 
   def of_pair(vector: Array, row: Array, negatives: Array) -> Array:

@@ -7,18 +7,20 @@ them.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from fedrecjax.attacks.idle import when_active
+from fedrecjax.attacks.attacked_rounds import when_active
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.untargeted.cluster_count import ClusterCount, Rounding, first_count, next_counts, update_count
 from fedrecjax.attacks.untargeted.kmeans import random_kmeans
 from fedrecjax.clients.sampling import distinct_numbers
 from fedrecjax.methods.hyperparameters import check, traced
+from fedrecjax.methods.options import keywords_of
 from fedrecjax.numerics.random import uniform
 from fedrecjax.types import Array, Attack, AttackContext, AttackView, ClientUpdates
 from fedrecjax.uploads.rows import clip_factor, item_rows, row_norms
@@ -47,42 +49,63 @@ class ClusterState(NamedTuple):
   own: Any = ()
 
 
-class Settings(NamedTuple):
-  """The hyperparameters of :func:`cluster`."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClusterOptions:
+  """Hyperparameters of :func:`cluster`.
 
-  initial_clusters: int
-  min_clusters: int
-  max_clusters: int
-  adaptive: bool
-  threshold: Array | float
-  threshold_growth: Array | float
-  decay: Array | float
-  rounding: Rounding
-  reduction: Reduction
-  bound: Bound
-  statistics: Statistics
-  max_deviations: Array | float
-  num_sampled: int
-  tolerance: Array | float
-  max_iterations: int
+  Attributes:
+    initial_clusters: clusters at first; 2 for MovieLens, 8 for Gowalla in the paper.
+    min_clusters: fewest clusters, K_min.
+    max_clusters: most clusters, K_max; at most the number of items.
+    adaptive: the number of clusters follows their loss (Algorithm 1), or stays as it is (section 5.6).
+    threshold: attacked rounds in which the average loss has risen more often than fallen, or the other way round,
+      before the number of clusters changes, R.
+    threshold_growth: share by which the threshold grows with each change; 0 is the paper's, a constant. The published
+      code reads an option for it that it does not have.
+    decay: of the average loss, beta; the paper gives no value.
+    rounding: of a new number of clusters, to the "nearest" (published code) or "floor" (Algorithm 1).
+    reduction: the loss is divided by the number of clusters, "mean" (published code), or not, "sum" (Eq. 2). Without
+      effect on rescaled rows.
+    bound: rows are brought to exactly their bound, "rescale" (published code), or only shortened to it, "clip"
+      (Eq. 3).
+    statistics: norms are taken from "all_rows" of the table at each sampled client, nearly all zero (published
+      code), or from those rows that it would upload, "touched".
+    max_deviations: a bound is the mean norm plus this many standard deviations times a number drawn from 0 to 1 for
+      each client and row; 3 in both.
+    num_sampled: malicious clients, in the round or not, whose honest uploads the norms are estimated from.
+    tolerance: k-means ends when all centres together move by less than this.
+    max_iterations: most iterations of k-means; the published code has no limit.
+  """
 
-  def checked(self, name: str) -> Settings:
-    """The settings themselves.
+  initial_clusters: int = 2
+  min_clusters: int = 1
+  max_clusters: int = 50
+  adaptive: bool = True
+  threshold: float = 100.0
+  threshold_growth: float = 0.0
+  decay: float = 0.999
+  rounding: Rounding = "nearest"
+  reduction: Reduction = "mean"
+  bound: Bound = "rescale"
+  statistics: Statistics = "all_rows"
+  max_deviations: float = 3.0
+  num_sampled: int = 50
+  tolerance: float = 1e-4
+  max_iterations: int = 300
 
-    Raises:
-      ValueError: naming the attack and the field, if one is out of range.
-    """
-    check(self.min_clusters > 0, f"{name}.min_clusters must be positive, got {self.min_clusters}")
-    check(self.max_clusters >= self.min_clusters,
-          f"{name}.max_clusters must be at least {name}.min_clusters, got {self.max_clusters}")
-    check(self.min_clusters <= self.initial_clusters <= self.max_clusters,
-          f"{name}.initial_clusters must lie between the fewest and the most clusters, got {self.initial_clusters}")
-    for field in ("threshold", "num_sampled", "tolerance", "max_iterations"):
-      check(getattr(self, field) > 0, f"{name}.{field} must be positive, got {getattr(self, field)}")
-    for field in ("threshold_growth", "max_deviations"):
-      check(getattr(self, field) >= 0, f"{name}.{field} must be 0 or more, got {getattr(self, field)}")
-    check((self.decay >= 0) & (self.decay <= 1), f"{name}.decay must lie in 0..1, got {self.decay}")
-    return self
+
+def check_clusters(name: str, options: ClusterOptions) -> None:
+  """Raises ValueError, naming the attack's field, if a number is out of its range."""
+  check(options.min_clusters > 0, f"{name}.min_clusters must be positive, got {options.min_clusters}")
+  check(options.max_clusters >= options.min_clusters,
+        f"{name}.max_clusters must be at least {name}.min_clusters, got {options.max_clusters}")
+  check(options.min_clusters <= options.initial_clusters <= options.max_clusters,
+        f"{name}.initial_clusters must lie between the fewest and the most clusters, got {options.initial_clusters}")
+  for field in ("threshold", "num_sampled", "tolerance", "max_iterations"):
+    check(getattr(options, field) > 0, f"{name}.{field} must be positive, got {getattr(options, field)}")
+  for field in ("threshold_growth", "max_deviations"):
+    check(getattr(options, field) >= 0, f"{name}.{field} must be 0 or more, got {getattr(options, field)}")
+  check((options.decay >= 0) & (options.decay <= 1), f"{name}.decay must lie in 0..1, got {options.decay}")
 
 
 def norm_statistics(
@@ -127,54 +150,53 @@ def bounded(gradient: Array, bound: Array, rule: Bound) -> Array:
 
 
 def cluster_attack(
-  settings: Settings, own_init: OwnInit | None = None, own_gradients: OwnGradients | None = None
+  options: ClusterOptions, own_init: OwnInit | None = None, own_gradients: OwnGradients | None = None
 ) -> Attack:
-  """The attack with the given settings.
+  """The attack with the given hyperparameters.
 
   Args:
-    settings: checked.
+    options: checked.
     own_init: what to remember of the malicious clients' own data.
     own_gradients: `(own, view, key) -> [A, M, d]`: what each client adds to the gradient before it is bounded.
   """
-  one = settings
-  more, fewer = next_counts(one.min_clusters, one.max_clusters, one.rounding)
+  more, fewer = next_counts(options.min_clusters, options.max_clusters, options.rounding)
 
   def init(key: Array, context: AttackContext) -> ClusterState:
     del key
-    if one.max_clusters > context.num_items:
-      raise ValueError(f"max_clusters = {one.max_clusters} clusters start from as many items, and there are"
+    if options.max_clusters > context.num_items:
+      raise ValueError(f"max_clusters = {options.max_clusters} clusters start from as many items, and there are"
                        f" {context.num_items}")
-    sampled = jnp.float32(min(one.num_sampled, context.num_malicious))
+    sampled = jnp.float32(min(options.num_sampled, context.num_malicious))
     own = () if own_init is None else own_init(context)
-    return ClusterState(first_count(one.initial_clusters, one.threshold), sampled, own)
+    return ClusterState(first_count(options.initial_clusters, options.threshold), sampled, own)
 
   def prepare(state: ClusterState, view: AttackView, key: Array) -> tuple[Array, ClusterState]:
     """Rows of all places `[A, M, d]`, and the next state."""
     table = view.public.items
     for_centers, for_bounds, for_own = jax.random.split(key, 3)
-    first = distinct_numbers(for_centers, table.shape[0], one.max_clusters)
+    first = distinct_numbers(for_centers, table.shape[0], options.max_clusters)
     found = random_kmeans(
-      table, first, state.clusters.number, tolerance=one.tolerance, max_iterations=one.max_iterations
+      table, first, state.clusters.number, tolerance=options.tolerance, max_iterations=options.max_iterations
     )
     deviation = table - found.center[found.label]
-    parts = state.clusters.number if one.reduction == "mean" else 1
+    parts = state.clusters.number if options.reduction == "mean" else 1
     loss = jnp.sum(deviation * deviation) / parts
     gradient = 2 * deviation / parts
     assert view.pool is not None
-    mean, spread = norm_statistics(view.pool, table.shape[0], state.sampled, one.statistics)
+    mean, spread = norm_statistics(view.pool, table.shape[0], state.sampled, options.statistics)
     keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(for_bounds, view.client)
     share = jax.vmap(lambda key: uniform(key, (table.shape[0],)))(keys)
-    bound = mean + one.max_deviations * share * spread
+    bound = mean + options.max_deviations * share * spread
     if own_gradients is None:
       gradient = jnp.broadcast_to(gradient, (*bound.shape, gradient.shape[1]))
     else:
       gradient = gradient + own_gradients(state.own, view, for_own)
     clusters = state.clusters
-    if one.adaptive:
+    if options.adaptive:
       clusters = update_count(
-        clusters, loss, decay=one.decay, growth=one.threshold_growth, more=more, fewer=fewer
+        clusters, loss, decay=options.decay, growth=options.threshold_growth, more=more, fewer=fewer
       )
-    return bounded(gradient, bound, one.bound), state._replace(clusters=clusters)
+    return bounded(gradient, bound, options.bound), state._replace(clusters=clusters)
 
   def poison(
     state: ClusterState, uploads: ClientUpdates, view: AttackView, key: Array
@@ -184,58 +206,19 @@ def cluster_attack(
     sent = item_rows(view.slot, view.active, jnp.arange(num_items, dtype=jnp.int32), rows, num_items)
     return sent._replace(shared=uploads.shared, sent=uploads.sent), state
 
-  return Attack(when_active(poison), init, requires=frozenset({"own_data"}), pool=one.num_sampled, colludes=True)
+  return Attack(when_active(poison), init, requires=frozenset({"own_data"}), pool=options.num_sampled, colludes=True)
 
 
 @ATTACKS.register
 @traced
-def cluster(
-  *,
-  initial_clusters: int = 2,
-  min_clusters: int = 1,
-  max_clusters: int = 50,
-  adaptive: bool = True,
-  threshold: float = 100.0,
-  threshold_growth: float = 0.0,
-  decay: float = 0.999,
-  rounding: Rounding = "nearest",
-  reduction: Reduction = "mean",
-  bound: Bound = "rescale",
-  statistics: Statistics = "all_rows",
-  max_deviations: float = 3.0,
-  num_sampled: int = 50,
-  tolerance: float = 1e-4,
-  max_iterations: int = 300,
-) -> Attack:
+@keywords_of(ClusterOptions)
+def cluster(options: ClusterOptions) -> Attack:
   """ClusterAttack: each malicious client uploads, for all items, the gradient that draws clusters together.
 
   The malicious clients of a round split the item table by k-means, from random items as centres, and upload the
   gradient of the sum of squared distances to the centres (Eq. 2), every row brought to a bound estimated from what
   they would upload if they behaved. They share one clustering and the estimate, and differ in the bounds they draw.
   Their own vectors and other parameters are trained honestly. Defaults are the published code's.
-
-  Args:
-    initial_clusters: clusters at first; 2 for MovieLens, 8 for Gowalla in the paper.
-    min_clusters: fewest clusters, K_min.
-    max_clusters: most clusters, K_max; at most the number of items.
-    adaptive: the number of clusters follows the loss (Algorithm 1), or stays as it is (section 5.6).
-    threshold: attacked rounds in which the average loss has risen more often than fallen, or the other way round,
-      before the number of clusters changes, R.
-    threshold_growth: share by which the threshold grows with each change; 0 is the paper's, a constant. The published
-      code reads an option for it that it does not have.
-    decay: of the average loss, beta; the paper gives no value.
-    rounding: of a new number of clusters, to the "nearest" (published code) or "floor" (Algorithm 1).
-    reduction: the loss is divided by the number of clusters, "mean" (published code), or not, "sum" (Eq. 2). Without
-      effect on rescaled rows.
-    bound: rows are brought to exactly their bound, "rescale" (published code), or only shortened to it, "clip"
-      (Eq. 3).
-    statistics: norms are taken from "all_rows" of the table at each sampled client, nearly all zero (published
-      code), or from those rows that it would upload, "touched".
-    max_deviations: a bound is the mean norm plus this many standard deviations times a number drawn from 0 to 1 for
-      each client and row; 3 in both.
-    num_sampled: malicious clients, in the round or not, whose honest uploads the norms are estimated from.
-    tolerance: k-means ends when all centres together move by less than this.
-    max_iterations: most iterations of k-means; the published code has no limit.
 
   Returns:
     A model-poisoning attack of clients with data of their own.
@@ -247,8 +230,5 @@ def cluster(
     Yu et al., "Untargeted Attack against Federated Recommendation Systems via Poisonous Item Embeddings and the
     Defense", 2023, section 4.1, Eqs. 2 and 3, Algorithm 1.
   """
-  settings = Settings(
-    initial_clusters, min_clusters, max_clusters, adaptive, threshold, threshold_growth, decay, rounding, reduction,
-    bound, statistics, max_deviations, num_sampled, tolerance, max_iterations,
-  )
-  return cluster_attack(settings.checked("cluster"))
+  check_clusters("cluster", options)
+  return cluster_attack(options)

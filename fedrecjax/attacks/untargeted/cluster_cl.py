@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import NamedTuple
 
@@ -11,11 +12,11 @@ import numpy as np
 from jax import lax
 
 from fedrecjax.attacks.registry import ATTACKS
-from fedrecjax.attacks.untargeted.cluster import Bound, Reduction, Settings, Statistics, cluster_attack
-from fedrecjax.attacks.untargeted.cluster_count import Rounding
-from fedrecjax.clients.contrasts import draw_contrast, info_nce
+from fedrecjax.attacks.untargeted.cluster import ClusterOptions, Reduction, check_clusters, cluster_attack
+from fedrecjax.clients.info_nce import draw_partner_and_negatives, info_nce
 from fedrecjax.clients.sampling import Complement, complement_of, item_of_rank
 from fedrecjax.methods.hyperparameters import check, traced
+from fedrecjax.methods.options import keywords_of
 from fedrecjax.types import Array, Attack, AttackContext, AttackView
 
 
@@ -58,7 +59,7 @@ def draw_contrasts(own: OwnItems, client: Array, key: Array, num_items: int, cou
   """
   places = own.items.shape[1]
   length, free = own.length[client], num_items - own.outside.length[client]
-  draw = functools.partial(draw_contrast, count=count)
+  draw = functools.partial(draw_partner_and_negatives, count=count)
   partner, rank = jax.vmap(draw, in_axes=(None, 0, None, None))(key, jnp.arange(places), length, free)
   item = item_of_rank(own.outside, jnp.broadcast_to(client, rank.shape), rank, num_items)
   return partner, jnp.where(rank < free, item, num_items)
@@ -99,56 +100,43 @@ def contrastive_gradient(
   )
 
 
-@ATTACKS.register
-@traced
-def cluster_cl(
-  *,
-  contrastive_weight: float = 1.0,
-  num_contrastive: int = 15,
-  temperature: float = 1.0,
-  contrastive_reduction: Reduction = "sum",
-  initial_clusters: int = 2,
-  min_clusters: int = 1,
-  max_clusters: int = 50,
-  adaptive: bool = True,
-  threshold: float = 100.0,
-  threshold_growth: float = 0.0,
-  decay: float = 0.999,
-  rounding: Rounding = "nearest",
-  reduction: Reduction = "sum",
-  bound: Bound = "rescale",
-  statistics: Statistics = "all_rows",
-  max_deviations: float = 3.0,
-  num_sampled: int = 50,
-  tolerance: float = 1e-4,
-  max_iterations: int = 300,
-) -> Attack:
-  """ClusterAttack against UNION: the loss of the clusters plus the contrastive task that UNION asks of clients.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ContrastiveOptions:
+  """Hyperparameters of the contrastive task of malicious clients.
 
-  As `cluster`, but each malicious client adds the gradient of the contrastive task on its own items before rows are
-  brought to their bounds. There is no published code for it: both losses are the paper's, all else as in `cluster`.
-
-  Args:
+  Attributes:
     contrastive_weight: of the contrastive loss, alpha.
     num_contrastive: negatives of an item, P; a client with fewer items outside its own takes all.
     temperature: divides similarities; the paper has none.
     contrastive_reduction: a client's contrastive loss is the "sum" over its items (Eq. 4), or their "mean" as in
       UNION's published code, which leaves it too small to matter beside the loss of the clusters.
-    initial_clusters: clusters at first.
-    min_clusters: fewest clusters, K_min.
-    max_clusters: most clusters, K_max; at most the number of items.
-    adaptive: the number of clusters follows their loss (Algorithm 1), or stays as it is.
-    threshold: surplus of attacked rounds with a rising, or falling, loss before the number changes, R.
-    threshold_growth: share by which the threshold grows with each change.
-    decay: of the average loss, beta.
-    rounding: of a new number of clusters, to the "nearest" or "floor".
+  """
+
+  contrastive_weight: float = 1.0
+  num_contrastive: int = 15
+  temperature: float = 1.0
+  contrastive_reduction: Reduction = "sum"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClusterContrastiveOptions(ClusterOptions, ContrastiveOptions):
+  """Hyperparameters of :func:`cluster_cl`.
+
+  Attributes:
     reduction: the loss of the clusters is a "sum" (Eq. 2), or divided by their number, "mean".
-    bound: rows are brought to exactly their bound, "rescale", or only shortened to it, "clip".
-    statistics: norms are taken from "all_rows" of the table at each sampled client, or those "touched".
-    max_deviations: most standard deviations of a bound above the mean norm.
-    num_sampled: malicious clients whose honest uploads the norms are estimated from.
-    tolerance: k-means ends when all centres together move by less than this.
-    max_iterations: most iterations of k-means.
+  """
+
+  reduction: Reduction = "sum"
+
+
+@ATTACKS.register
+@traced
+@keywords_of(ClusterContrastiveOptions)
+def cluster_cl(options: ClusterContrastiveOptions) -> Attack:
+  """ClusterAttack against UNION: the loss of the clusters plus the contrastive task that UNION asks of clients.
+
+  As `cluster`, but each malicious client adds the gradient of the contrastive task on its own items before rows are
+  brought to their bounds. There is no published code for it: both losses are the paper's, all else as in `cluster`.
 
   Returns:
     A model-poisoning attack of clients with data of their own.
@@ -161,13 +149,11 @@ def cluster_cl(
     Yu et al., "Untargeted Attack against Federated Recommendation Systems via Poisonous Item Embeddings and the
     Defense", 2023, section 5.4 (ClusterAttack+CL), Eqs. 2 to 4.
   """
-  check(contrastive_weight >= 0, f"cluster_cl.contrastive_weight must be 0 or more, got {contrastive_weight}")
+  weight, num_contrastive = options.contrastive_weight, options.num_contrastive
+  check(weight >= 0, f"cluster_cl.contrastive_weight must be 0 or more, got {weight}")
   check(num_contrastive > 0, f"cluster_cl.num_contrastive must be positive, got {num_contrastive}")
-  check(temperature > 0, f"cluster_cl.temperature must be positive, got {temperature}")
-  settings = Settings(
-    initial_clusters, min_clusters, max_clusters, adaptive, threshold, threshold_growth, decay, rounding, reduction,
-    bound, statistics, max_deviations, num_sampled, tolerance, max_iterations,
-  )
+  check(options.temperature > 0, f"cluster_cl.temperature must be positive, got {options.temperature}")
+  check_clusters("cluster_cl", options)
 
   def own_init(context: AttackContext) -> OwnItems:
     if context.num_items <= num_contrastive:
@@ -184,9 +170,9 @@ def cluster_cl(
       )
       gradient = contrastive_gradient(
         table, own.items[client], own.length[client], partner, negatives,
-        temperature=temperature, mean=contrastive_reduction == "mean",
+        temperature=options.temperature, mean=options.contrastive_reduction == "mean",
       )
-      return contrastive_weight * gradient
+      return weight * gradient
 
     def of_place(place: tuple[Array, Array]) -> Array:
       client, active = place
@@ -195,4 +181,4 @@ def cluster_cl(
     # One place after another: most are empty, and a client's negatives alone fill megabytes.
     return lax.map(of_place, (view.client, view.active))
 
-  return cluster_attack(settings.checked("cluster_cl"), own_init, own_gradients)
+  return cluster_attack(options, own_init, own_gradients)

@@ -10,7 +10,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 
-from fedrecjax.attacks.idle import when_active
+from fedrecjax.attacks.attacked_rounds import when_active
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.untargeted.crafted_rows import (
   Items,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedrecjax.attacks.idle import when_active
+from fedrecjax.attacks.attacked_rounds import when_active
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.untargeted.crafted_rows import (
   Items,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fedrecjax.attacks.idle import when_active
+from fedrecjax.attacks.attacked_rounds import when_active
 from fedrecjax.methods.hyperparameters import check
 from fedrecjax.numerics.ordering import in_order
 from fedrecjax.types import Array, Attack, AttackContext, AttackView, ClientUpdates, State
@@ -19,6 +20,61 @@ Copies = Literal["sum", "last"]
 Knowledge = Literal["benign", "own"]
 Limit = Literal["uploads", "interactions"]
 Redraw = Literal["never", "every_round"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OppositeOptions:
+  """Hyperparameters of the attacks that cancel the sum of the benign rows.
+
+  Attributes:
+    copies: where a benign client sends several rows for one item, their "sum" counts, or only the "last" one as in
+      the published code, whose earlier copies hold nothing but the L2 term.
+    knowledge: "benign" gradients of the round are known (paper), or only those that the round's malicious clients
+      would send if they behaved, "own": their sum, times the number of other clients over their own. The paper has no
+      such variant.
+    seen_clip: benign rows are clipped to this norm before they are added up, as in the published code under its Norm
+      defence; none: they are taken as sent.
+    upload_shared: whether the same is done to all shared parameters (the paper's test on FedGNN), by all malicious
+      clients of the round. Without effect on models that have none.
+  """
+
+  copies: Copies = "sum"
+  knowledge: Knowledge = "benign"
+  seen_clip: float | None = None
+  upload_shared: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NoiseOptions:
+  """Hyperparameters of the attacks by noise.
+
+  Attributes:
+    scale: standard deviation of the noise; 1 is the published code's, the paper gives none.
+    redraw: the noise stays the same for the whole run, "never" (published code), or is drawn "every_round".
+    per_client: whether each malicious client has a noise of its own; in paper and published code they share one.
+    upload_shared: whether noise is uploaded for all shared parameters too (the paper's test on FedGNN).
+  """
+
+  scale: float = 1.0
+  redraw: Redraw = "never"
+  per_client: bool = False
+  upload_shared: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SparseOptions:
+  """Hyperparameters of the attacks whose clients keep to a list of items.
+
+  Attributes:
+    max_items: items of each malicious client, m_max. None: as many as the benign client with most, for which alone the
+      attack must be granted all interactions.
+    limit: what that client is counted by: the different items that it "uploads", negatives too, as in the published
+      code (1261 on MovieLens-100K), here as expected with one negative for each item; or its "interactions" (paper's
+      text). Without effect where `max_items` is given.
+  """
+
+  max_items: int | None = None
+  limit: Limit = "uploads"
 
 
 class HeldItems(NamedTuple):
@@ -173,20 +229,18 @@ def opposite_rows(sums: Array, items: Array, active: Array) -> Array:
 
 
 def opposite_attack(
-  name: str, *, copies: Copies, knowledge: Knowledge, seen_clip: Array | float | None, upload_shared: bool,
-  init: Callable[[Array, AttackContext], HeldItems | tuple[()]], requires: frozenset[str],
+  name: str, options: OppositeOptions, init: Callable[[Array, AttackContext], HeldItems | tuple[()]],
+  requires: frozenset[str],
 ) -> Attack:
   """An attack that cancels the sum of the benign rows.
 
   Args:
     name: of the attack, for messages.
-    copies: see :func:`added_up`.
-    knowledge: whether benign uploads are known, or the malicious clients' own stand for them.
-    seen_clip: bound of the rows that are added up; None for none.
-    upload_shared: whether shared parameters are treated in the same way.
+    options: hyperparameters.
     init: draws the clients' lists, or none.
     requires: what that must be granted.
   """
+  knowledge, seen_clip = options.knowledge, options.seen_clip
   check(seen_clip is None or seen_clip > 0, f"{name}.seen_clip must be positive or none, got {seen_clip}")
 
   def known(uploads: ClientUpdates, view: AttackView) -> Known:
@@ -194,7 +248,7 @@ def opposite_attack(
     assert seen is not None
     if seen_clip is not None:
       seen = seen._replace(row=clip_rows(seen.row, seen_clip))
-    total = added_up(seen, view.public.items.shape[0], copies)
+    total = added_up(seen, view.public.items.shape[0], options.copies)
     if knowledge == "benign":
       return total
     own = jnp.sum(view.active)
@@ -207,7 +261,7 @@ def opposite_attack(
     total, items = known(uploads, view), _items_of(state, view)
     rows = opposite_rows(total.items, items, view.active)
     sent = item_rows(view.slot, view.active, items, rows, view.public.items.shape[0])
-    if not upload_shared:
+    if not options.upload_shared:
       return sent, state
     count = jnp.maximum(jnp.sum(view.active), 1)
     shared = jax.tree.map(
@@ -229,20 +283,18 @@ def noise_like(key: Array, like: Any, scale: Array | float) -> Any:
 
 
 def noise_attack(
-  name: str, *, scale: Array | float, redraw: Redraw, per_client: bool, upload_shared: bool,
-  hold: Callable[[Array, AttackContext], HeldItems | tuple[()]], requires: frozenset[str],
+  name: str, options: NoiseOptions, hold: Callable[[Array, AttackContext], HeldItems | tuple[()]],
+  requires: frozenset[str],
 ) -> Attack:
   """An attack that uploads normal noise.
 
   Args:
     name: of the attack, for messages.
-    scale: standard deviation.
-    redraw: whether the noise stays the same.
-    per_client: whether clients have noise of their own.
-    upload_shared: whether noise is uploaded for shared parameters too.
+    options: hyperparameters.
     hold: draws the clients' lists, or none.
     requires: what that must be granted.
   """
+  scale = options.scale
   check(scale > 0, f"{name}.scale must be positive, got {scale}")
 
   def init(key: Array, context: AttackContext) -> NoiseState:
@@ -253,10 +305,10 @@ def noise_attack(
     state: NoiseState, uploads: ClientUpdates, view: AttackView, key: Array
   ) -> tuple[ClientUpdates, NoiseState]:
     del uploads
-    if redraw == "never":
+    if options.redraw == "never":
       key = jax.random.wrap_key_data(state.key)
     items, places = _items_of(state.held, view), view.client.shape[0]
-    if per_client:
+    if options.per_client:
       keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, view.client)
       noise = jax.vmap(lambda key: noise_like(key, view.public, scale))(keys)
     else:
@@ -265,7 +317,7 @@ def noise_attack(
       )
     rows = jax.vmap(lambda table, items: table.at[items].get(mode="fill", fill_value=0.0))(noise.items, items)
     sent = item_rows(view.slot, view.active, items, rows, view.public.items.shape[0])
-    shared = noise.shared if upload_shared else ()
+    shared = noise.shared if options.upload_shared else ()
     return with_shared(sent, view.slot, view.active, shared, view.num_clients), state
 
   return Attack(when_active(poison), init, requires=requires, colludes=True)
@@ -277,13 +329,14 @@ def no_list(key: Array, context: AttackContext) -> tuple[()]:
   return ()
 
 
-def list_of_popular(name: str, max_items: int | None, limit: Limit) -> tuple[
-  Callable[[Array, AttackContext], HeldItems], frozenset[str]
-]:
+def list_of_popular(
+  name: str, options: SparseOptions
+) -> tuple[Callable[[Array, AttackContext], HeldItems], frozenset[str]]:
   """How a sparse attack draws its lists, and what it must be granted for that."""
+  max_items = options.max_items
   check(max_items is None or max_items > 0, f"{name}.max_items must be positive or none, got {max_items}")
 
   def hold(key: Array, context: AttackContext) -> HeldItems:
-    return held_items(key, context, max_items, limit)
+    return held_items(key, context, max_items, options.limit)
 
   return hold, frozenset({"popularity"} | ({"interactions"} if max_items is None else set()))

@@ -7,7 +7,7 @@ import numpy as np
 
 from fedrecjax.datasets import ItemLists
 from fedrecjax.types import Public
-from tests.attacks.targeted.test_residual import M
+from tests.attacks.targeted.test_fedrecattack_uploads import M
 
 C = 20
 # Users 1 and 4 have nothing public; user 3 has all but two items, among them both usual targets.

@@ -21,7 +21,7 @@ from fedrecjax.attacks.targeted.user_approximation import (
 )
 from fedrecjax.models import mf, ncf
 from tests.attacks.targeted.fedrecattack import KNOWN, LISTS, PUBLIC, as_public, layers_of, random_public
-from tests.attacks.targeted.test_residual import D, M, table_of
+from tests.attacks.targeted.test_fedrecattack_uploads import D, M, table_of
 from tests.oracles import fedrecattack as oracle
 from tests.oracles import interaction
 from tests.oracles.adam import Adam

@@ -8,11 +8,11 @@ import pytest
 from fedrecjax.attacks.targeted import user_approximation
 from fedrecjax.attacks.targeted.exposure_loss import exposure_gradient
 from fedrecjax.attacks.targeted.user_approximation import Approximation, init_approximation, public_lists, refresh
-from fedrecjax.clients.user_vectors import lone_vector
+from fedrecjax.clients.user_vectors import vector_without_items
 from fedrecjax.datasets import ItemLists
 from fedrecjax.models import fedgnn, lightgcn, mf, sasrec
 from tests.attacks.targeted.fedrecattack import KNOWN, LISTS, PUBLIC, as_public, random_public
-from tests.attacks.targeted.test_residual import D, table_of
+from tests.attacks.targeted.test_fedrecattack_uploads import D, table_of
 from tests.models.clients import network_of
 from tests.oracles import fedrecattack, lone_users
 from tests.oracles.adam import Adam
@@ -104,7 +104,7 @@ def assert_near(found, expected):
 def test_scores_for_users_without_items(name):
   model, public, score, table = case_of(name, 0)
   for user in np.random.default_rng(1).normal(size=(3, D)):
-    vector = lone_vector(model, jnp.asarray(user, jnp.float32), public.items[0], public.shared)
+    vector = vector_without_items(model, jnp.asarray(user, jnp.float32), public.items[0], public.shared)
     expected = [score(user, row) for row in table]
     assert np.ptp(expected) > 0.1
     assert_near(model.score(public, vector, None), expected)

@@ -12,12 +12,12 @@ from fedrecjax.attacks.targeted.exposure_loss import exposure_gradient
 from fedrecjax.attacks.targeted.user_approximation import (
   public_lists,
 )
-from fedrecjax.clients.user_vectors import lone_vector
+from fedrecjax.clients.user_vectors import vector_without_items
 from fedrecjax.datasets import ItemLists
 from fedrecjax.models import fedgnn, lightgcn, mf, ncf, sasrec
 from fedrecjax.types import AttackContext, AttackView
 from tests.attacks.targeted.fedrecattack import KNOWN, LISTS, C, as_public, random_public
-from tests.attacks.targeted.test_residual import ACTIVE, CLIENTS, D, M, table_of
+from tests.attacks.targeted.test_fedrecattack_uploads import ACTIVE, CLIENTS, D, M, table_of
 from tests.oracles import fedrecattack as oracle
 
 OTHER_MODELS = {
@@ -39,7 +39,7 @@ def test_the_gradient_of_the_attack_is_that_of_its_loss(name):
   @jax.jit
   @functools.partial(jax.vmap, in_axes=(None, 0))
   def score(table, user):
-    vector = lone_vector(model, user, table[0], public.shared)
+    vector = vector_without_items(model, user, table[0], public.shared)
     return model.score(public._replace(items=table), vector, None)
 
   scores = np.asarray(score(public.items, users))

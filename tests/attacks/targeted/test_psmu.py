@@ -8,7 +8,7 @@ from scipy import stats
 
 from fedrecjax.attacks import psmu
 from fedrecjax.attacks.targeted.invented_clients import outside, user_of_items
-from fedrecjax.attacks.targeted.promotion import competitors
+from fedrecjax.attacks.targeted.promotion_loss import competitors
 from fedrecjax.attacks.targeted.synthetic_users import draw_synthetic
 from fedrecjax.clients.losses import bce, bpr
 from fedrecjax.models import fedgnn, lightgcn, mf, ncf, sasrec

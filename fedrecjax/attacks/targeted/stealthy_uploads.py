@@ -11,7 +11,7 @@ from fedrecjax.types import AttackContext, ClientUpdates
 from fedrecjax.uploads.rows import by_client, concatenate
 
 
-def beside_honest(
+def added_to_honest(
   honest: ClientUpdates, weight: jax.Array | float, added: ClientUpdates, num_clients: int
 ) -> ClientUpdates:
   """Each client's honest upload times a weight, and its further rows and gradients.

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fedrecjax.numerics.search import count_up_to
+from fedrecjax.numerics.binary_search import count_up_to
 
 PARTS = [[], [5], [2, 2, 2], [0, 1, 2, 3, 4, 5, 6], [1, 9, 30], [], [7] * 8, [3, 4]]
 VALUES = np.concatenate([np.array(part, np.int32) for part in PARTS])

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fedrecjax.attacks.targeted.residual import draw_items, share_out
+from fedrecjax.attacks.targeted.fedrecattack_uploads import draw_items, share_out
 from tests.oracles import fedrecattack as oracle
 
 M, D = 15, 3

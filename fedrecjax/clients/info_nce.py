@@ -13,7 +13,9 @@ from fedrecjax.numerics.random import bits
 from fedrecjax.types import Array
 
 
-def draw_contrast(key: Array, offset: Array, length: Array, free: Array, *, count: int) -> tuple[Array, Array]:
+def draw_partner_and_negatives(
+  key: Array, offset: Array, length: Array, free: Array, *, count: int
+) -> tuple[Array, Array]:
   """Draws another item of a client's list, and items outside it, uniformly.
 
   Args:
