@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fedrecjax.defenses.presence import without_rejected
 from fedrecjax.methods.hyperparameters import as_argument, traced
 from fedrecjax.types import (
   ClientTerm,
@@ -103,15 +104,17 @@ def _chain(*, stages: tuple[tuple[Any, ...], ...]) -> Defense:
     return in_turn(transforms, state, uploads, view)
 
   def filter_uploads(state: State, uploads: ClientUpdates, view: DefenseView) -> tuple[ClientUpdates, State]:
-    return in_turn(filters, state, uploads, view)
+    return in_turn(filters, state, uploads, view, without_rejected)
 
-  def in_turn(stage: tuple[Any, ...], state: State, uploads: ClientUpdates, view: Any) -> tuple[ClientUpdates, State]:
-    states = list(state)
+  def in_turn(
+    stage: tuple[Any, ...], state: State, uploads: ClientUpdates, view: Any, seen_after: Any = lambda view, *_: view
+  ) -> tuple[ClientUpdates, State]:
+    states, key = list(state), view.key
     for number, part in enumerate(stage):
       if part is not None:
-        uploads, states[number] = part(
-          states[number], uploads, view._replace(key=jax.random.fold_in(view.key, number))
-        )
+        before = uploads
+        uploads, states[number] = part(states[number], before, view._replace(key=jax.random.fold_in(key, number)))
+        view = seen_after(view, before, uploads)
     return uploads, tuple(states)
 
   def aggregate(state: State, uploads: ClientUpdates, view: DefenseView) -> tuple[Update, State]:

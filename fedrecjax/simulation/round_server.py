@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fedrecjax.defenses.presence import without_rejected
 from fedrecjax.metrics.detection import flagged_by_filter, verdicts
 from fedrecjax.server.step import apply_update
 from fedrecjax.simulation.records import Constants, Parts, RoundInput, Structure
@@ -66,18 +67,6 @@ def claimed_samples(is_benign: Array, present: Array, length: Array) -> Array:
   return jnp.where(present, jnp.where(is_benign | (length > 0), length, average), 0.0)
 
 
-def without_dropped(view: DefenseView, before: ClientUpdates, after: ClientUpdates) -> DefenseView:
-  """The round as a rule sees it after filters: clients of which nothing is left take no part in it."""
-
-  def sends(uploads: ClientUpdates) -> Array:
-    used = (uploads.item < view.num_items).astype(jnp.int32)
-    rows = jnp.zeros(view.num_clients, jnp.int32).at[uploads.client].add(used) > 0
-    return rows if uploads.sent is None else rows | uploads.sent
-
-  present = view.present & (sends(after) | ~sends(before))
-  return view._replace(present=present, clients=jnp.sum(present, dtype=jnp.int32))
-
-
 def defend(
   structure: Structure, parts: Parts, state: State, view: DefenseView, uploads: ClientUpdates, malicious: Array
 ) -> tuple[Update, State, Array | None]:
@@ -102,7 +91,7 @@ def defend(
   if parts.filter is not None:
     uploads, state = parts.filter(state, uploads, view)
     flagged = flagged_by_filter(sent, uploads, structure.num_items)
-    view = without_dropped(view, sent, uploads)
+    view = without_rejected(view, sent, uploads)
     if structure.unique_rows:
       uploads, place = compact(uploads, structure.num_items)
   update, state = parts.aggregate(state, uploads, view)

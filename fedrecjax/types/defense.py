@@ -124,7 +124,8 @@ class Defense(NamedTuple):
       send them; one row per client and item, places stay as they are.
     filter: `(state, uploads, view) -> (uploads, state)`: the server drops uploads (`item = M`) or rescales them;
       places stay as they are. It gets one row per client and item in order of items, with unused places anywhere.
-      Clients of which a filter leaves nothing are not present when the rule is applied.
+      Clients of which a filter leaves nothing are not present, count for nothing and claim no samples in every later
+      filter and in the rule.
     aggregate: `(state, uploads, view) -> (Update, state)`: the rule that makes one update of many.
     images: `(images, items, view, key) -> images`: what the server keeps of uploaded images, float32 `[B, H, W, 3]`
       on 0..255, of the given items, int32 `[B]`. It sees every image, those before training too.
