@@ -19,7 +19,7 @@ from fedrecjax.config import (
   from_flat,
   owner_of,
 )
-from tests.support.lockstep import make_run, round_input, step
+from tests.support.lockstep import make_run, permuted, round_input, step
 from tests.support.small_images import seeing_run, uploaded
 
 # Hyperparameters small enough for the small data set (30 items); the defaults are those of real
@@ -175,21 +175,6 @@ def test_clients_that_collude_can_also_act_alone(small, name):
   same = np.array_equal(after.server.public.items, together.server.public.items)
   # What its clients share is the table of the last attacked round, and here is one such round.
   assert same == (name == "boosted_targeted")
-
-
-def permuted(inputs, number):
-  """The same clients in other places; empty places move too."""
-  random = np.random.default_rng(number)
-  order = random.permutation(len(inputs.clients))
-  place = np.argsort(order)
-  among = random.permutation(len(inputs.malicious))
-  malicious = np.asarray(inputs.malicious)[among]
-  slot = np.where(malicious >= 0, place[np.asarray(inputs.slot)[among]], 0)
-  return inputs._replace(
-    clients=inputs.clients[order],
-    malicious=jnp.asarray(malicious),
-    slot=jnp.asarray(slot, jnp.int32),
-  )
 
 
 @pytest.mark.parametrize(("kind", "name"), METHODS)

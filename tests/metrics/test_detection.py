@@ -275,16 +275,21 @@ def test_empty_places_and_benign_runs(small):
   assert total[0].tolist()[:2] == [0, 0] and total[0, 3] == 36
 
 
-def test_results_hold_every_round_and_the_sums_between_evaluations(small):
-  result = simulate(
-    small,
+def result_of(dataset, defense, every):
+  """A whole run with three malicious clients, evaluated after so many epochs each."""
+  return simulate(
+    dataset,
     model=MODEL,
     attack=attacks.explicit_boosting(),
     attacker=THREE_MALICIOUS,
     train=TRAIN,
-    defense=defenses.norm_bound(max_norm=0.05),
-    evaluation=EvalConfig(ks=(3,), every=2),
+    defense=defense,
+    evaluation=EvalConfig(ks=(3,), every=every),
   )
+
+
+def test_results_hold_every_round_and_the_sums_between_evaluations(small):
+  result = result_of(small, defenses.norm_bound(max_norm=0.05), every=2)
   run = run_with(small, defenses.norm_bound(max_norm=0.05))
   total = assert_counts(run, lambda place, item, row: np.linalg.norm(row) > 0.05)
   assert len(result.detection["row_benign"]) == 9
@@ -303,14 +308,6 @@ def test_results_hold_every_round_and_the_sums_between_evaluations(small):
 
 @pytest.mark.parametrize("defense", [None, defenses.median()], ids=["none", "median"])
 def test_defenses_that_judge_nobody_have_no_columns(small, defense):
-  result = simulate(
-    small,
-    model=MODEL,
-    attack=attacks.explicit_boosting(),
-    attacker=THREE_MALICIOUS,
-    train=TRAIN,
-    defense=defense,
-    evaluation=EvalConfig(ks=(3,), every=3),
-  )
+  result = result_of(small, defense, every=3)
   assert result.detection == {}
   assert not any(name.endswith(QUALITIES) for name in result.metrics)

@@ -19,6 +19,7 @@ from tests.support.lockstep import (
   final_state,
   honest_uploads,
   make_run,
+  permuted,
   round_input,
   simulated,
   step,
@@ -215,21 +216,6 @@ def tables_of(run, structure=None, inputs=None):
     one = one if inputs is None else inputs(one, number)
     state, _ = step(structure or run.structure, run.constants, state, one)
   return np.asarray(state.server.public.items), np.asarray(state.private)
-
-
-def permuted(inputs, number):
-  """The same clients in other places of the round, malicious ones in another order too."""
-  random = np.random.default_rng(number)
-  order = random.permutation(len(inputs.clients))
-  place = np.argsort(order)
-  among = random.permutation(len(inputs.malicious))
-  malicious = np.asarray(inputs.malicious)[among]
-  slot = np.where(malicious >= 0, place[np.asarray(inputs.slot)[among]], 0)
-  return inputs._replace(
-    clients=inputs.clients[order],
-    malicious=jnp.asarray(malicious),
-    slot=jnp.asarray(slot, jnp.int32),
-  )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Runs the simulator's rounds beside the oracle's, on the same draws."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -16,10 +16,16 @@ from fedrecjax.simulation.records import RoundInput
 from fedrecjax.simulation.round import train_round
 from fedrecjax.simulation.round_clients import client_view, train
 from fedrecjax.types import AttackView, ClientUpdates, SimulationState
+from fedrecjax.vision import Visuals
 from tests.oracles import aggregation, training
 
 step = jax.jit(train_round, static_argnames="structure")
 EVALUATION = EvalConfig(ks=(1, 3, 10))
+
+Row = tuple[int, int, np.ndarray]
+"""A client, an item and the row that the client sends for it."""
+Sent = tuple[int, np.ndarray, dict[int, np.ndarray]]
+"""A client, the gradient of its vector and the rows that it sends, by item."""
 
 
 def make_run(
@@ -30,7 +36,9 @@ def make_run(
   defense: Any = None,
   train: TrainConfig | None = None,
   attacker: AttackerConfig | None = None,
+  evaluation: EvalConfig = EVALUATION,
   seed: int = 0,
+  visuals: Visuals | None = None,
 ) -> Run:
   """A planned run, by default MF with vectors large enough for every term to count."""
   return plan(
@@ -40,8 +48,9 @@ def make_run(
     defense=defense or defenses.none(),
     train=train or TrainConfig(epochs=2, clients_per_round=5),
     attacker=attacker or AttackerConfig(malicious_ratio=0.0),
-    evaluation=EVALUATION,
+    evaluation=evaluation,
     seed=seed,
+    visuals=visuals,
   )
 
 
@@ -49,6 +58,21 @@ def round_input(run: Run, number: int) -> RoundInput:
   """The input of one round of a planned run."""
   inputs = round_inputs(run.rounds, slice(number, number + 1))
   return jax.tree.map(lambda array: array[0], inputs)
+
+
+def permuted(inputs: RoundInput, number: int) -> RoundInput:
+  """The same clients in other places of the round, malicious ones in another order too; empty places move as well."""
+  random = np.random.default_rng(number)
+  order = random.permutation(len(inputs.clients))
+  place = np.argsort(order)
+  among = random.permutation(len(inputs.malicious))
+  malicious = np.asarray(inputs.malicious)[among]
+  slot = np.where(malicious >= 0, place[np.asarray(inputs.slot)[among]], 0)
+  return inputs._replace(
+    clients=inputs.clients[order],
+    malicious=jnp.asarray(malicious),
+    slot=jnp.asarray(slot, jnp.int32),
+  )
 
 
 class Step(NamedTuple):
@@ -115,7 +139,7 @@ def pairs_of(run: Run, number: int) -> tuple[list[np.ndarray], list[np.ndarray]]
 
 def poisoned_rows(
   run: Run, before: SimulationState, inputs: RoundInput
-) -> list[tuple[int, int, np.ndarray]]:
+) -> list[Row]:
   """What the attack uploads in a round: (client, item, row), clients by number."""
   if run.constants.parts.poison is None:
     return []
@@ -169,7 +193,7 @@ def assert_rounds_match(
     extra = poisoned_rows(run, one.before, one.inputs)
     poisoned += len(extra)
     positives, negatives = pairs_of(run, number)
-    present = [int(client) for client in one.inputs.clients if client < run.structure.num_clients]
+    present = present_clients(run, one)
     benign = [client for client in present if client < run.structure.num_benign]
     options = {
       "loss": train.loss,
@@ -198,7 +222,50 @@ def assert_rounds_match(
   return poisoned
 
 
-def as_summed(uploads: list[tuple[int, int, np.ndarray]]) -> dict[int, np.ndarray]:
+def assert_rounds_follow(
+  run: Run,
+  trained: Callable[[int, Step, np.ndarray, np.ndarray], Iterable[Sent]],
+  *,
+  update: Callable[[list[Row]], dict[int, np.ndarray]] | None = None,
+  extra: Callable[[Step], list[Row]] = lambda one: [],
+  tolerance: float = 1e-5,
+) -> None:
+  """Runs all rounds of a run beside a loop over clients, which carries its own state.
+
+  Args:
+    run: the run.
+    trained: (round, the round as simulated, users, table) -> each client that trains.
+    update: (client, item, row) of a round -> what the server subtracts, by item, before it multiplies by the step
+      size; the plain sum by default.
+    extra: further rows of a round, which come last.
+    tolerance: of vectors, absolute.
+  """
+  users = np.asarray(run.state.private, np.float64)
+  table = np.asarray(run.state.server.public.items, np.float64)
+  numbers = run.constants.numbers
+  for number, one in enumerate(simulated(run)):
+    uploads: list[Row] = []
+    moved = users.copy()
+    for client, gradient, rows in trained(number, one, users, table):
+      moved[client] -= numbers.client_learning_rate * gradient
+      uploads += [(client, item, row) for item, row in rows.items()]
+    users, table = moved, table.copy()
+    for item, row in (update or as_summed)(uploads + extra(one)).items():
+      table[item] -= numbers.learning_rate * row
+    np.testing.assert_allclose(
+      one.after.private, users, atol=tolerance, err_msg=f"users, round {number}"
+    )
+    np.testing.assert_allclose(
+      one.after.server.public.items, table, atol=tolerance, err_msg=f"items, round {number}"
+    )
+
+
+def present_clients(run: Run, one: Step) -> list[int]:
+  """The clients of a round, by number."""
+  return [int(client) for client in one.inputs.clients if client < run.structure.num_clients]
+
+
+def as_summed(uploads: list[Row]) -> dict[int, np.ndarray]:
   """The plain sum of a round's uploads, by item."""
   return {
     item: total(client_rows) for item, client_rows in aggregation.group_by_item(uploads).items()
@@ -210,7 +277,7 @@ def assert_defended_rounds_match(
   train: TrainConfig,
   *,
   sent: Callable[[int, int, dict[int, np.ndarray]], dict[int, np.ndarray]] | None = None,
-  update: Callable[[list[tuple[int, int, np.ndarray]]], dict[int, np.ndarray]] = as_summed,
+  update: Callable[[list[Row]], dict[int, np.ndarray]] = as_summed,
   tolerance: float = 1e-5,
 ) -> int:
   """Like `assert_rounds_match`, for defences that look at all rows of a client or of a round.
@@ -226,19 +293,12 @@ def assert_defended_rounds_match(
   Returns:
     The number of rows that attacks sent.
   """
-  users = np.asarray(run.state.private, np.float64)
-  table = np.asarray(run.state.server.public.items, np.float64)
-  poisoned = 0
-  for number, one in enumerate(simulated(run)):
-    extra = poisoned_rows(run, one.before, one.inputs)
-    poisoned += len(extra)
+  poisoned: list[Row] = []
+
+  def trained(number: int, one: Step, users: np.ndarray, table: np.ndarray) -> Iterator[Sent]:
     positives, negatives = pairs_of(run, number)
-    uploads: list[tuple[int, int, np.ndarray]] = []
-    moved = users.copy()
-    for client in (int(client) for client in one.inputs.clients):
-      is_benign = client < run.structure.num_benign
-      follows = is_benign or run.constants.parts.poison is None
-      if client >= run.structure.num_clients or not follows:
+    for client in present_clients(run, one):
+      if client >= run.structure.num_benign and run.constants.parts.poison is not None:
         continue
       _, gradient, rows = training.client_gradients(
         users[client],
@@ -249,16 +309,12 @@ def assert_defended_rounds_match(
         reduction=train.reduction,
         duplicates=train.duplicates,
       )
-      moved[client] -= run.constants.numbers.client_learning_rate * gradient
-      rows = rows if sent is None else sent(number, client, rows)
-      uploads += [(client, item, row) for item, row in rows.items()]
-    users, table = moved, table.copy()
-    for item, row in update(uploads + extra).items():
-      table[item] -= run.constants.numbers.learning_rate * row
-    np.testing.assert_allclose(
-      one.after.private, users, atol=tolerance, err_msg=f"users, round {number}"
-    )
-    np.testing.assert_allclose(
-      one.after.server.public.items, table, atol=tolerance, err_msg=f"items, round {number}"
-    )
-  return poisoned
+      yield client, gradient, rows if sent is None else sent(number, client, rows)
+
+  def extra(one: Step) -> list[Row]:
+    rows = poisoned_rows(run, one.before, one.inputs)
+    poisoned.extend(rows)
+    return rows
+
+  assert_rounds_follow(run, trained, update=update, extra=extra, tolerance=tolerance)
+  return len(poisoned)

@@ -8,19 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from fedrecjax import defenses, models
+from fedrecjax import models
 from fedrecjax.clients.losses import bce
-from fedrecjax.config import AttackerConfig, EvalConfig, TrainConfig
+from fedrecjax.config import EvalConfig
 from fedrecjax.datasets import Dataset
 from fedrecjax.datasets.image_set import ItemImages
 from fedrecjax.methods.hyperparameters import as_arguments
 from fedrecjax.simulation.image_step import COLUMNS, ImageState, upload_images
-from fedrecjax.simulation.planning import Run, plan
-from fedrecjax.types import Attack, Defense, ImageView, Public, SimulationState
+from fedrecjax.simulation.planning import Run
+from fedrecjax.types import Attack, ImageView, Public, SimulationState
 from fedrecjax.vision.extractors import FeatureExtractor
 from fedrecjax.vision.visuals import Visuals
 from tests.models.clients import network_of
 from tests.oracles import psmu_images
+from tests.support.lockstep import make_run
 
 SHAPE, F = (4, 4, 3), 4
 WEIGHTS = 0.25 * np.random.default_rng(11).normal(size=(int(np.prod(SHAPE)), F))
@@ -92,28 +93,11 @@ def small_vncf() -> Any:
   return models.vncf(dim=3, hidden=(5,), init_std=0.5)
 
 
-def seeing_run(
-  dataset: Dataset,
-  *,
-  visuals: Visuals | None = None,
-  model: Any = None,
-  attack: Attack | None = None,
-  defense: Defense | None = None,
-  train: TrainConfig | None = None,
-  attacker: AttackerConfig | None = None,
-  seed: int = 0,
-) -> Run:
-  """A planned run with images."""
-  return plan(
-    dataset,
-    model=model or small_vncf(),
-    attack=attack or Attack(),
-    defense=defense or defenses.none(),
-    train=train or TrainConfig(epochs=2, clients_per_round=5),
-    attacker=attacker or AttackerConfig(malicious_ratio=0.0),
-    evaluation=EvalConfig(ks=(5,)),
-    seed=seed,
-    visuals=visuals or visuals_of(dataset.num_items),
+def seeing_run(dataset: Dataset, *, visuals: Visuals | None = None, model: Any = None, **others: Any) -> Run:
+  """A planned run with images; other arguments as for `make_run`."""
+  return make_run(
+    dataset, model=model or small_vncf(), evaluation=EvalConfig(ks=(5,)),
+    visuals=visuals or visuals_of(dataset.num_items), **others,
   )
 
 

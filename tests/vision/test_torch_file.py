@@ -9,6 +9,7 @@ import pytest
 
 from fedrecjax.datasets import DataError
 from fedrecjax.vision.torch_file import read_torch_file
+from tests.support.refusals import refusal
 from tests.vision.torch_files import Named, Storage, stream_bytes, tensor, whole, zip_bytes
 
 FORMATS = {"zip": zip_bytes, "stream": stream_bytes}
@@ -22,12 +23,7 @@ def read(folder, data):
 
 
 def refused(folder, data):
-  with pytest.raises(DataError) as caught:
-    read(folder, data)
-  message = str(caught.value)
-  assert message.startswith(f"{folder / 'weights.pt'}: ")
-  assert "\n" not in message
-  return message.removeprefix(f"{folder / 'weights.pt'}: ")
+  return refusal(folder / "weights.pt", lambda: read(folder, data))
 
 
 @pytest.fixture(params=FORMATS, ids=str)

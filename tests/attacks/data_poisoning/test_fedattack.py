@@ -14,7 +14,14 @@ from fedrecjax.simulation.round_attack import attack_view, attacking
 from fedrecjax.simulation.round_clients import client_view
 from tests.oracles import fedattack as oracle
 from tests.oracles import training
-from tests.support.lockstep import final_state, make_run, pairs_of, round_input, simulated
+from tests.support.lockstep import (
+  assert_rounds_follow,
+  final_state,
+  make_run,
+  pairs_of,
+  present_clients,
+  round_input,
+)
 
 M = 30
 MODELS = {
@@ -196,14 +203,10 @@ def test_a_hard_share_is_never_too_small(small):
 
 def test_rounds_train_rows_and_own_vectors_on_poisoned_samples(small):
   run = run_with(small, MODELS["mf"], loss="bpr", clients_per_round=5)
-  users = np.asarray(run.state.private, float)
-  table = np.asarray(run.state.server.public.items, float)
-  for number, one in enumerate(simulated(run)):
+
+  def trained(number, one, users, table):
     positives, negatives = pairs_of(run, number)
-    moved, update = users.copy(), np.zeros_like(table)
-    for client in (int(client) for client in one.inputs.clients):
-      if client >= run.structure.num_clients:
-        continue
+    for client in present_clients(run, one):
       chosen, others = positives[client], negatives[client]
       if client >= run.structure.num_benign:
         hard = oracle.samples(table @ users[client], chosen, 3, exclude_all=False)
@@ -212,12 +215,9 @@ def test_rounds_train_rows_and_own_vectors_on_poisoned_samples(small):
         users[client], table, chosen, others, loss="bpr",
         reduction="mean" if run.structure.mean else "sum", duplicates="sum",
       )
-      moved[client] -= run.constants.numbers.client_learning_rate * for_user
-      for item, row in rows.items():
-        update[item] += row
-    users, table = moved, table - run.constants.numbers.learning_rate * update
-    np.testing.assert_allclose(one.after.private, users, atol=1e-4)
-    np.testing.assert_allclose(one.after.server.public.items, table, atol=1e-4)
+      yield client, for_user, rows
+
+  assert_rounds_follow(run, trained, tolerance=1e-4)
 
 
 @pytest.mark.parametrize("name", MODELS)

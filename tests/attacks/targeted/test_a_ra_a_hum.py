@@ -10,6 +10,7 @@ from fedrecjax.models import mf, ncf
 from fedrecjax.popularity.mining import popular_items
 from fedrecjax.types import AttackContext, AttackView, Public
 from tests.oracles import interaction, shilling
+from tests.support.parameters import layers_of, random_public
 
 M, D, C = 12, 3, 20
 MODEL = ncf(dim=D, hidden=(5, 4))
@@ -27,16 +28,7 @@ def run_poison(poison, state, uploads, view, key):
 
 def public_of(seed):
   """A network with all its biases and a table, large enough for every term to count."""
-  random = np.random.default_rng(seed)
-  shapes = MODEL.init_public(jax.random.key(0), M)
-  return jax.tree.map(lambda leaf: jnp.asarray(random.normal(size=leaf.shape), jnp.float32), shapes)
-
-
-def layers_of(shared):
-  """The package's parameters as the oracle has them."""
-  hidden = [shared[f"Dense_{number}"] for number in range(len(shared) - 3)]
-  pairs = [shared, *hidden, shared["output"]]
-  return [(np.asarray(one["kernel"], float), np.asarray(one["bias"], float)) for one in pairs]
+  return random_public(MODEL, M, np.random.default_rng(seed))
 
 
 def view_of(public, targets, number=0):

@@ -10,7 +10,7 @@ from fedrecjax.attacks.targeted.best_items import Best, best_items, by_length, g
 from fedrecjax.attacks.targeted.user_approximation import members, members_among, ordered, public_lists
 from fedrecjax.datasets import ItemLists
 from fedrecjax.models import fedgnn, mf, ncf
-from tests.attacks.targeted.fedrecattack import random_public
+from tests.support.parameters import random_public
 
 
 def full_ranking(scores, public, barred, count):
@@ -75,7 +75,7 @@ def test_other_scores(model, monkeypatch):
   monkeypatch.setattr(search, "_SCORES", 2**12)
   monkeypatch.setattr(search, "_FEWEST", 16)
   random = np.random.default_rng(5)
-  public = random_public(model, random)
+  public = random_public(model, 400, random)
   items = jnp.asarray(random.normal(size=(400, 3)) * np.exp(random.normal(size=(400, 1))), jnp.float32)
   public = public._replace(items=items)
   vectors = jnp.asarray(random.normal(size=(30, 3)), jnp.float32)

@@ -20,12 +20,13 @@ from fedrecjax.attacks.targeted.user_approximation import (
   shuffled_batches,
 )
 from fedrecjax.models import mf, ncf
-from tests.attacks.targeted.fedrecattack import KNOWN, LISTS, PUBLIC, as_public, layers_of, random_public
+from tests.attacks.targeted.fedrecattack import KNOWN, LISTS, PUBLIC, as_public
 from tests.attacks.targeted.test_fedrecattack_uploads import D, M, table_of
 from tests.oracles import fedrecattack as oracle
 from tests.oracles import interaction
 from tests.oracles.adam import Adam
 from tests.oracles.logistic import sigmoid
+from tests.support.parameters import layers_of, random_public
 
 
 def test_users_without_public_items_are_left_out():
@@ -77,7 +78,7 @@ def test_passes_of_adam(batch, q):
 def test_the_loss_of_users_on_a_network():
   # No pass of its own: the loss is shared with the dot product, only the score differs.
   model, random = ncf(dim=D, hidden=(5, 4)), np.random.default_rng(4)
-  public = random_public(model, random)
+  public = random_public(model, M, random)
   lists, users = public_lists(LISTS, 5), random.normal(size=(5, D))
   negatives = random.integers(0, M, (len(lists.item), 1))
   start = Approximation(jnp.asarray(users, jnp.float32), jnp.int32(0), *jnp.zeros((2, 5, D)))
@@ -188,7 +189,7 @@ def test_the_gradient_of_the_attack(targets, reading, at_a_time, monkeypatch):
 @pytest.mark.parametrize("with_shared", [False, True])
 def test_the_gradient_of_the_attack_on_a_network(with_shared):
   model, random, targets = ncf(dim=D, hidden=(5, 4)), np.random.default_rng(2), [3, 6]
-  public = random_public(model, random)
+  public = random_public(model, M, random)
   users = random.normal(size=(len(KNOWN), D))
   found, shared = exposure_gradient(
     model, public, jnp.asarray(users, jnp.float32), public_lists(LISTS, 2), jnp.array(targets),

@@ -11,11 +11,12 @@ from fedrecjax.attacks.targeted.user_approximation import Approximation, init_ap
 from fedrecjax.clients.user_vectors import vector_without_items
 from fedrecjax.datasets import ItemLists
 from fedrecjax.models import fedgnn, lightgcn, mf, sasrec
-from tests.attacks.targeted.fedrecattack import KNOWN, LISTS, PUBLIC, as_public, random_public
-from tests.attacks.targeted.test_fedrecattack_uploads import D, table_of
+from tests.attacks.targeted.fedrecattack import KNOWN, LISTS, PUBLIC, as_public
+from tests.attacks.targeted.test_fedrecattack_uploads import D, M, table_of
 from tests.models.clients import network_of
 from tests.oracles import fedrecattack, lone_users
 from tests.oracles.adam import Adam
+from tests.support.parameters import random_public
 
 # Five users have public items, so that the third batch of two is not full.
 BATCH, NEGATIVES, RATE, LENGTH = 2, 2, 0.05, 4
@@ -47,7 +48,7 @@ def case_of(name, seed):
   """A model with its parameters, the oracle with the same, and their item table."""
   model, oracle_of = CASES[name]
   # Not so large that every difference of scores is where the sigmoid and the bent margin are flat.
-  public = jax.tree.map(lambda leaf: 0.6 * leaf, random_public(model, np.random.default_rng(seed)))
+  public = jax.tree.map(lambda leaf: 0.6 * leaf, random_public(model, M, np.random.default_rng(seed)))
   return model, public, oracle_of(public.shared), np.asarray(public.items, float)
 
 

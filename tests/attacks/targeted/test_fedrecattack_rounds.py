@@ -16,9 +16,10 @@ from fedrecjax.clients.user_vectors import vector_without_items
 from fedrecjax.datasets import ItemLists
 from fedrecjax.models import fedgnn, lightgcn, mf, ncf, sasrec
 from fedrecjax.types import AttackContext, AttackView
-from tests.attacks.targeted.fedrecattack import KNOWN, LISTS, C, as_public, random_public
+from tests.attacks.targeted.fedrecattack import KNOWN, LISTS, C, as_public
 from tests.attacks.targeted.test_fedrecattack_uploads import ACTIVE, CLIENTS, D, M, table_of
 from tests.oracles import fedrecattack as oracle
+from tests.support.parameters import random_public
 
 OTHER_MODELS = {
   "lightgcn": lightgcn(dim=D, hidden=(4,)),
@@ -28,7 +29,7 @@ OTHER_MODELS = {
 @pytest.mark.parametrize("name", OTHER_MODELS)
 def test_the_gradient_of_the_attack_is_that_of_its_loss(name):
   model, random = OTHER_MODELS[name], np.random.default_rng(3)
-  public = random_public(model, random)
+  public = random_public(model, M, random)
   users, lists, targets = random.normal(size=(5, D)), public_lists(LISTS, 5), [3]
   users = jnp.asarray(users, jnp.float32)
   found, _ = exposure_gradient(
@@ -155,7 +156,7 @@ def test_without_public_interactions_clients_send_noise(upload_variance):
 
 def test_shared_parameters_are_divided_among_the_clients():
   model, random = ncf(dim=D, hidden=(5,)), np.random.default_rng(5)
-  public = random_public(model, random)
+  public = random_public(model, M, random)
   options = {"max_rows": 6, "list_length": 4, "batch": 5, "init_std": 0.5}
   attack = fedrecattack(upload_shared=True, strength=2.0, **options)
   state = attack.init(jax.random.key(3), context_of([3]))
