@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,6 +30,7 @@ from tests.support.small_images import (
   uploaded,
   visuals_of,
 )
+from tests.support.traces import at_most_one_trace
 
 
 def test_targets_are_drawn_among_items_with_an_image(small):
@@ -181,13 +183,14 @@ def test_the_debug_backend_arrives_at_the_same_state():
   plain, slow = (ran(Dataset("tiny", 2, 12, *lists), debug=debug, **options) for debug in (False, True))
   assert float(plain.state.attack) == 0.25
   assert (np.asarray(plain.state.server.features) != options["visuals"].features)[list(TARGETS)].any(axis=1).all()
-  for one, two in zip(jax.tree.leaves(plain.state), jax.tree.leaves(slow.state), strict=True):
-    np.testing.assert_allclose(one, two, atol=1e-5)
+  chex.assert_trees_all_close(plain.state, slow.state, rtol=1e-7, atol=1e-5)
   for column, values in plain.images.items():
     np.testing.assert_allclose(values, slow.images[column], atol=1e-5)
 
 
-def test_other_numbers_and_seeds_share_the_program(small):
+def test_other_numbers_and_seeds_share_the_program(small, monkeypatch):
+  at_most_one_trace(monkeypatch)
+
   def run(seed, bound, weight):
     ran(
       small, epochs=2, seed=seed, attack=attacks.psmu_v(**PSMU, bound=bound),
