@@ -41,6 +41,7 @@ from fedrecjax.federation.population import (
 from fedrecjax.methods.hyperparameters import as_argument, as_arguments
 from fedrecjax.numerics.random import GENERATOR
 from fedrecjax.server.step import init_optimizer
+from fedrecjax.simulation.contracts import ContractError, checked
 from fedrecjax.simulation.evaluation import evaluation_data
 from fedrecjax.simulation.image_step import ImageFunctions, ImageRun, plan_images
 from fedrecjax.simulation.independent_attackers import each_alone
@@ -80,6 +81,7 @@ class Run(NamedTuple):
 @jax.jit
 def jitted_private(init_private: Callable[[jax.Array], jax.Array], key: jax.Array, clients: jax.Array) -> jax.Array:
   """Private vectors of the given clients `[clients, d]`, each from a key of its own."""
+  init_private = checked("model", "init_private", init_private)
   return jax.vmap(lambda client: init_private(jax.random.fold_in(key, client)))(clients)
 
 
@@ -172,6 +174,7 @@ def plan(
   Raises:
     ConfigError: if a number does not fit the data set.
     DataError: if the data set cannot be evaluated as asked.
+    ContractError: if a part hands back something else than agreed.
   """
   _check_grants(model, attack, defense, train)
   check_images(dataset, model, attack, defense, visuals)
@@ -198,7 +201,7 @@ def plan(
   )
   if attack.pool > 0 and population.num_malicious > 0:
     rounds = draw_pool(rounds, seed, size=attack.pool, num_malicious=population.num_malicious)
-  public = model.init_public(keys.public, dataset.num_items)
+  public = checked("model", "init_public", model.init_public)(keys.public, dataset.num_items)
   private = jitted_private(as_argument(model.init_private), keys.private, jnp.arange(population.num_clients))
   dim = public.items.shape[1]
   context = AttackContext(
@@ -217,12 +220,12 @@ def plan(
   if population.num_malicious > 0 or attack.images is not None:
     try:
       if attack.profiles is not None:
-        profiles = attack.profiles(np.random.default_rng([seed, 1]), context)
+        profiles = checked("attack", "profiles", attack.profiles)(np.random.default_rng([seed, 1]), context)
       elif has_data:
         profiles = own_lists(dataset, population, attacker, np.random.default_rng([seed, 1]))
         context = context._replace(own=ItemLists.from_lists(profiles))
-      attack_state = attack.init(keys.attack, context)
-    except ConfigError:
+      attack_state = checked("attack", "init", attack.init)(keys.attack, context)
+    except (ConfigError, ContractError):
       raise
     except ValueError as error:
       raise ConfigError(f"the attack does not fit {dataset.name}: {error}") from error
@@ -275,10 +278,12 @@ def plan(
   indptr, held = (_held_items(trained_on, training, dataset.num_items) if "fixed_negatives" in defense.requires
                   else (None, None))
   try:
-    defense_state = defense.init(keys.defense, DefenseContext(
+    defense_state = checked("defense", "init", defense.init)(keys.defense, DefenseContext(
       dataset.num_items, dim, rounds.clients.shape[1], population.num_clients, rounds.clients, indptr, held,
       shared=jax.eval_shape(lambda: public.shared),
     ))
+  except ContractError:
+    raise
   except ValueError as error:
     raise ConfigError(f"the defense does not fit {dataset.name}: {error}") from error
   data = RunData(

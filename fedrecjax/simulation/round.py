@@ -21,6 +21,7 @@ from fedrecjax.clients.user_vectors import vectors_of
 from fedrecjax.metrics.detection import flagged_by_filter, verdicts
 from fedrecjax.metrics.stealth import foreign_rows, measure_stealth
 from fedrecjax.server.step import apply_update
+from fedrecjax.simulation.contracts import checked_method, checked_parts
 from fedrecjax.simulation.records import Constants, Parts, Reports, RoundInput, RoundReport, Structure, gathered
 from fedrecjax.types import (
   Array,
@@ -99,15 +100,16 @@ def train(structure: Structure, run: Constants, state: SimulationState, view: Cl
   tiles = None
   if structure.own_shared:
     tiles = tiles_of(samples.length, samples.client, samples.first, structure.num_tiles)
-  model = parts.model._replace(history=structure.history)
+  model = checked_method("model", parts.model)._replace(history=structure.history)
+  loss = checked_method("loss", parts.loss)
   if structure.local_steps > 1:
     trained = train_clients_locally(
-      model, parts.loss, state.server.defense, view, settings, tiles, client_rates(run, view.clients),
+      model, loss, state.server.defense, view, settings, tiles, client_rates(run, view.clients),
       steps=structure.local_steps,
     )
   else:
     trained = train_clients(
-      model, parts.loss, parts.client_term, state.server.defense, view, is_benign, settings, tiles
+      model, loss, parts.client_term, state.server.defense, view, is_benign, settings, tiles
     )
   uploads = trained.uploads
   if l2 is not None and structure.l2_rows == "uploaded" and structure.local_steps == 1:
@@ -365,6 +367,7 @@ def train_rounds(
   Returns:
     The state after the last round, and what the rounds tell about themselves.
   """
+  run = run._replace(parts=checked_parts(run.parts))
 
   def one_round(state: SimulationState, inputs: RoundInput) -> tuple[SimulationState, RoundReport]:
     return train_round(structure, run, state, inputs)

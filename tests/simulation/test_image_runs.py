@@ -14,6 +14,7 @@ from fedrecjax.config import AttackerConfig, ConfigError, TrainConfig
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.federation.population import choose_targets
 from fedrecjax.simulation import programs
+from fedrecjax.simulation.contracts import ContractError
 from fedrecjax.simulation.independent_attackers import each_alone
 from fedrecjax.simulation.runner import AttackError
 from fedrecjax.types import Attack, Defense
@@ -129,7 +130,8 @@ def test_impossible_pixel_values_are_refused(small, value):
 
 def test_images_of_another_shape_are_refused(small):
   attack = Attack(images=lambda state, view, key: (view.clean[:, :3], state))
-  with pytest.raises(ValueError, match=r"an attack's images must be \[2, 4, 4, 3\], got \[2, 3, 4, 3\]"):
+  message = r"the attack: images returned images of shape \(2, 3, 4, 3\), expected \[2, 4, 4, 3\]"
+  with pytest.raises(ContractError, match=message):
     ran(small, attack=attack)
 
 

@@ -227,7 +227,7 @@ def test_users_are_as_many_as_malicious_clients_would_be(small):
 
   def inits(key, context):
     counted.append((context.num_malicious, context.rounds.max(initial=-1)))
-    return ()
+    return jnp.zeros(3, jnp.int32)
 
   attacker = dataclasses.replace(GIVEN, malicious_ratio=0.25, membership="converted")
   run = seeing_run(small, attack=Attack(images=counts, init=inits), attacker=attacker)
