@@ -51,6 +51,7 @@ from fedrecjax.defenses import (
 )
 from fedrecjax.methods.hyperparameters import traced
 from fedrecjax.models import fedgnn, lightgcn, lightvgcn, mf, ncf, sasrec, vncf
+from fedrecjax.simulation.contracts import ContractError
 from fedrecjax.simulation.debugging import DebugError
 from fedrecjax.simulation.runner import DivergedError, Result, simulate, simulate_config
 from fedrecjax.types import (
@@ -82,6 +83,7 @@ __all__ = [
   "ClientUpdates",
   "ClientView",
   "ConfigError",
+  "ContractError",
   "DataConfig",
   "DataError",
   "Dataset",

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import typing
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -129,8 +130,7 @@ def trained(run, change_input=None, structure=None):
 
 
 def assert_close(first, second):
-  for one, two in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
-    np.testing.assert_allclose(one, two, atol=1e-5)
+  chex.assert_trees_all_close(first, second, rtol=1e-7, atol=1e-5)
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -145,8 +145,7 @@ def test_rounds_stay_finite_and_move_the_model(small, kind, name, setting):
   nobody = setting == "nobody malicious" or (kind, name) == ("attack", "none") or by_images_alone
   assert (run.population.num_malicious == 0) == nobody
   after = trained(run)
-  for leaf in (after.private, after.server.public.items):
-    assert np.isfinite(leaf).all()
+  chex.assert_tree_all_finite((after.private, after.server.public.items))
   assert (np.asarray(after.server.public.items) != np.asarray(run.state.server.public.items)).any()
   if setting == "nobody malicious" and kind == "attack":
     honest = trained(run_of(small, "attack", "none", images=run.images is not None, malicious_ratio=0.0))

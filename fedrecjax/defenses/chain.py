@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from fedrecjax.defenses.presence import without_rejected
-from fedrecjax.methods.hyperparameters import as_argument, traced
+from fedrecjax.methods.hyperparameters import Bound, as_argument, traced
 from fedrecjax.types import (
   ClientTerm,
   ClientUpdates,
@@ -19,6 +21,8 @@ from fedrecjax.types import (
   State,
   Update,
 )
+
+_STAGES = ("client_term", "client_transform", "filter", "aggregate", "init")
 
 
 def chain(*parts: Defense) -> Defense:
@@ -48,13 +52,7 @@ def chain(*parts: Defense) -> Defense:
     raise ValueError("a chain can hold only one defense of images, because each image is kept once")
   if len(parts) == 1:
     return parts[0]
-  stages = tuple(
-    tuple(
-      as_argument(stage)
-      for stage in (part.client_term, part.client_transform, part.filter, part.aggregate, part.init)
-    )
-    for part in parts
-  )
+  stages = tuple(tuple(as_argument(getattr(part, stage)) for stage in _STAGES) for part in parts)
   return _chain(stages=stages)._replace(
     unique_rows=any(part.unique_rows for part in parts),
     adds_shared=all(part.adds_shared for part in parts),
@@ -63,6 +61,26 @@ def chain(*parts: Defense) -> Defense:
     threshold=of_images[0].threshold if of_images else None,
     refuses=bool(of_images) and of_images[0].refuses,
   )
+
+
+def change_parts(function: Any, change: Callable[[Any], Any]) -> Any:
+  """A defence's function, changed; that of a chain with the functions of its parts changed instead.
+
+  Args:
+    function: of any method.
+    change: what is done to a function that is not a chain's.
+  """
+  if not isinstance(function, Bound) or function.constructor is not inspect.unwrap(_chain):
+    return change(function)
+  place = _STAGES.index(function.field)
+  stages = tuple(
+    tuple(
+      change_parts(stage, change) if number == place and stage is not None else stage
+      for number, stage in enumerate(part)
+    )
+    for part in function.numbers["stages"]
+  )
+  return Bound(function.constructor, function.field, function.static, {"stages": stages})
 
 
 def add_terms(first: ClientTerm, second: ClientTerm) -> ClientTerm:

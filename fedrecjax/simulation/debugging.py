@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fedrecjax.clients.tiles import TILE_SAMPLES
+from fedrecjax.simulation.contracts import checked_parts
 from fedrecjax.simulation.records import Constants, Reports, RoundInput, Structure, gathered
 from fedrecjax.simulation.round import train_round
 from fedrecjax.simulation.round_clients import client_view, train
@@ -113,6 +114,7 @@ def debug_round(
     DebugError: naming the stage, and the client where there is one.
   """
   number = int(inputs.number)
+  run = run._replace(parts=checked_parts(run.parts))
   with jax.disable_jit():
     for client in np.asarray(inputs.clients).tolist():
       if client < structure.num_clients:

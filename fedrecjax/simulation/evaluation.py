@@ -15,6 +15,7 @@ from fedrecjax.config import EvalConfig
 from fedrecjax.datasets import DataError, Dataset, ItemLists
 from fedrecjax.metrics.exposure import exposure_ratio, target_ndcg
 from fedrecjax.metrics.ranking import discounts, gain, hit, standing
+from fedrecjax.simulation.contracts import checked_method
 from fedrecjax.types import Model, Public
 
 # Scores held at a time: small enough for a CPU's cache at 40,000 items, one chunk for sets like MovieLens-100K.
@@ -226,6 +227,7 @@ def evaluate(
     without a held-out item has NaN for hr and ndcg, one without an eligible target NaN for er and target_ndcg;
     means leave them out.
   """
+  model = checked_method("model", model)
   num_items = public.items.shape[0]
   num_ks = len(config.ks)
   size = data.user.shape[1]

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fedrecjax.simulation.contracts import checked
 from fedrecjax.simulation.records import Parts
 from fedrecjax.types import Array, ImageDefenseView, ImageView, SimulationState
 from fedrecjax.vision.image_detection import similarity
@@ -169,9 +170,9 @@ def upload_images(
     0..255, of what was uploaded and what was made of it.
 
   Raises:
-    ValueError: if the attack uploads images of another shape.
+    ContractError: if attack or defence hand back images of another shape.
   """
-  upload, keep = run.functions
+  upload, keep = checked("attack", "images", run.functions.upload), checked("defense", "images", run.functions.keep)
   for_attack, for_defense = jax.random.split(jax.random.fold_in(run.key, epoch))
 
   def extract(pixels: Array) -> Array:
@@ -196,8 +197,6 @@ def upload_images(
     purify=purify if structure.adaptive and keep is not None else None,
   )
   sent, attack_state = upload(state.attack, view, for_attack)
-  if sent.shape != run.clean.shape:
-    raise ValueError(f"an attack's images must be {list(run.clean.shape)}, got {list(sent.shape)}")
   sent = sent.astype(jnp.float32)
   kept, alike = sent, jnp.ones(sent.shape[0])
   features = extract(sent)

@@ -11,6 +11,7 @@ import numpy as np
 from fedrecjax.config.sections import ConfigError
 from fedrecjax.datasets import ItemLists
 from fedrecjax.methods.hyperparameters import as_argument, traced
+from fedrecjax.simulation.contracts import checked
 from fedrecjax.types import Array, Attack, AttackContext, AttackView, ClientUpdates, State
 from fedrecjax.uploads.rows import keep_clients, merge_rows
 
@@ -38,7 +39,7 @@ def each_alone(attack: Attack) -> Attack:
 
 @traced
 def _alone(*, functions: tuple[Any, ...], pooled: bool) -> Attack:
-  poison_one, init_one = functions
+  poison_one, init_one = (checked("attack", name, one) for name, one in zip(("poison", "init"), functions, strict=True))
 
   def init(key: Array, context: AttackContext) -> State:
     states = [

@@ -13,6 +13,7 @@ from fedrecjax.config import AttackerConfig, ConfigError, TrainConfig
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.federation.participation import Rounds, attacking_from_to, draw_pool, draw_rounds
 from fedrecjax.federation.population import Population, make_population, num_malicious, own_lists, public_part
+from fedrecjax.simulation.contracts import ContractError, checked
 from fedrecjax.simulation.visual_features import check_targets
 from fedrecjax.types import Attack, AttackContext
 from fedrecjax.vision.visuals import Visuals
@@ -100,11 +101,11 @@ def prepare_attackers(
   profiles = None
   with fitting("attack", dataset.name):
     if attack.profiles is not None:
-      profiles = attack.profiles(np.random.default_rng([seed, 1]), context)
+      profiles = checked("attack", "profiles", attack.profiles)(np.random.default_rng([seed, 1]), context)
     elif "own_data" in attack.requires:
       profiles = own_lists(dataset, population, who.attacker, np.random.default_rng([seed, 1]))
       context = context._replace(own=ItemLists.from_lists(profiles))
-    state = attack.init(key, context)
+    state = checked("attack", "init", attack.init)(key, context)
   return Attackers(attack.poison if somebody else None, attack.samples if somebody else None, state, profiles)
 
 
@@ -125,7 +126,7 @@ def fitting(method: str, data: str) -> Iterator[None]:
   """Says of a method's ValueError that the method does not fit the data."""
   try:
     yield
-  except ConfigError:
+  except (ConfigError, ContractError):
     raise
   except ValueError as error:
     raise ConfigError(f"the {method} does not fit {data}: {error}") from error

@@ -33,6 +33,7 @@ from fedrecjax.federation.population import (
 from fedrecjax.methods.hyperparameters import as_argument, as_arguments
 from fedrecjax.numerics.random import GENERATOR
 from fedrecjax.server.step import init_optimizer
+from fedrecjax.simulation.contracts import checked
 from fedrecjax.simulation.evaluation import evaluation_data
 from fedrecjax.simulation.image_step import ImageFunctions, ImageRun, plan_images
 from fedrecjax.simulation.independent_attackers import each_alone
@@ -73,6 +74,7 @@ class Run(NamedTuple):
 @jax.jit
 def jitted_private(init_private: Callable[[jax.Array], jax.Array], key: jax.Array, clients: jax.Array) -> jax.Array:
   """Private vectors of the given clients `[clients, d]`, each from a key of its own."""
+  init_private = checked("model", "init_private", init_private)
   return jax.vmap(lambda client: init_private(jax.random.fold_in(key, client)))(clients)
 
 
@@ -124,6 +126,7 @@ def plan(
   Raises:
     ConfigError: if a number does not fit the data set.
     DataError: if the data set cannot be evaluated as asked.
+    ContractError: if a part hands back something else than agreed.
   """
   _check_grants(model, attack, defense, train)
   check_images(dataset, model, attack, defense, visuals)
@@ -132,7 +135,7 @@ def plan(
   who = who_takes_part(dataset, attack, attacker, train, seed, visuals)
   population, rounds = who.population, who.rounds
   model, features = seeing(model, dataset, visuals, as_argument(defense.images))
-  public = model.init_public(keys.public, dataset.num_items)
+  public = checked("model", "init_public", model.init_public)(keys.public, dataset.num_items)
   private = jitted_private(as_argument(model.init_private), keys.private, jnp.arange(population.num_clients))
   attackers = prepare_attackers(dataset, attack, who, dim=public.items.shape[1], key=keys.attack, seed=seed)
   defense = _complete(defense, train)
@@ -250,7 +253,7 @@ def _init_defense(
     indptr, held = held_items(samples.lists, samples.data, dataset.num_items)
   clients = who.rounds.clients
   with fitting("defense", dataset.name):
-    return defense.init(key, DefenseContext(
+    return checked("defense", "init", defense.init)(key, DefenseContext(
       dataset.num_items, public.items.shape[1], clients.shape[1], who.population.num_clients, clients, indptr, held,
       shared=jax.eval_shape(lambda: public.shared),
     ))

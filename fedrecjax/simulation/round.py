@@ -13,6 +13,7 @@ from jax import lax
 from fedrecjax.clients.local_training import Trained
 from fedrecjax.clients.optimizer import step_private
 from fedrecjax.metrics.stealth import foreign_rows, measure_stealth
+from fedrecjax.simulation.contracts import checked_parts
 from fedrecjax.simulation.records import Constants, Reports, RoundInput, RoundReport, Structure, gathered
 from fedrecjax.simulation.round_attack import attack, attacking, chosen_samples
 from fedrecjax.simulation.round_clients import client_rates, client_view, train
@@ -100,6 +101,8 @@ def train_rounds(
   Returns:
     The state after the last round, and what the rounds tell about themselves.
   """
+  run = run._replace(parts=checked_parts(run.parts))
+  run = run._replace(parts=checked_parts(run.parts))
 
   def one_round(state: SimulationState, inputs: RoundInput) -> tuple[SimulationState, RoundReport]:
     return train_round(structure, run, state, inputs)

@@ -10,6 +10,7 @@ from fedrecjax.clients.local_training import LocalSettings, Trained, TrainingDat
 from fedrecjax.clients.pseudo_items import pseudo_uploads
 from fedrecjax.clients.tiles import tiles_of
 from fedrecjax.clients.user_vectors import vectors_of
+from fedrecjax.simulation.contracts import checked_method
 from fedrecjax.simulation.records import Constants, RoundInput, Structure
 from fedrecjax.types import (
   Array,
@@ -76,15 +77,16 @@ def train(structure: Structure, run: Constants, state: SimulationState, view: Cl
   tiles = None
   if structure.own_shared:
     tiles = tiles_of(samples.length, samples.client, samples.first, structure.num_tiles)
-  model = parts.model._replace(history=structure.history)
+  model = checked_method("model", parts.model)._replace(history=structure.history)
+  loss = checked_method("loss", parts.loss)
   if structure.local_steps > 1:
     trained = train_clients_locally(
-      model, parts.loss, state.server.defense, view, settings, tiles, client_rates(run, view.clients),
+      model, loss, state.server.defense, view, settings, tiles, client_rates(run, view.clients),
       steps=structure.local_steps,
     )
   else:
     trained = train_clients(
-      model, parts.loss, parts.client_term, state.server.defense, view, is_benign, settings, tiles
+      model, loss, parts.client_term, state.server.defense, view, is_benign, settings, tiles
     )
   uploads = trained.uploads
   if l2 is not None and structure.l2_rows == "uploaded" and structure.local_steps == 1:

@@ -231,6 +231,7 @@ def simulate(
   Raises:
     ConfigError: if a number does not fit the data set.
     DataError: if the data set cannot be evaluated as asked.
+    ContractError: if a part hands back something else than agreed, such as rows of another length.
     DivergedError: if training diverges.
     AttackError: if the attack uploads in the name of clients that are not its own.
     DebugError: with `debug`, if a stage fails or makes a number that is not finite.

@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -86,7 +87,7 @@ def networks_of(uploads):
     if uploads.sent[slot]:
       found[slot] = network_of(one)
     else:
-      assert all((np.asarray(leaf) == 0).all() for leaf in jax.tree.leaves(one))
+      chex.assert_trees_all_equal(one, jax.tree.map(jnp.zeros_like, one))
   return found
 
 
@@ -103,9 +104,7 @@ def assert_networks(found, expected, atol=3e-6):
   """Both are {place: network}."""
   assert found.keys() == expected.keys()
   for slot, network in expected.items():
-    pairs = zip(jax.tree.leaves(found[slot]), jax.tree.leaves(network), strict=True)
-    for ours, theirs in pairs:
-      np.testing.assert_allclose(ours, theirs, rtol=5e-5, atol=atol)
+    chex.assert_trees_all_close(found[slot], network, rtol=5e-5, atol=atol)
 
 
 def honest_of(model, public, seed):

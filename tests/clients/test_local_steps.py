@@ -1,5 +1,6 @@
 """Several local steps against a loop over clients; one step against the gradient."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -94,11 +95,7 @@ def test_one_step_uploads_the_gradient_whatever_the_step_size(name, rate, l2_row
   np.testing.assert_array_equal(ours.item[:used], theirs.item[:used])
   np.testing.assert_array_equal(ours.client[:used], theirs.client[:used])
   np.testing.assert_allclose(ours.row[:used], theirs.row[:used], **close)
-  jax.tree.map(
-    lambda found, expected: np.testing.assert_allclose(found, expected, **close),
-    ours.shared,
-    theirs.shared,
-  )
+  chex.assert_trees_all_close(ours.shared, theirs.shared, rtol=1e-7, **close)
   if name != "mf":
     assert ours.sent.tolist() == theirs.sent.tolist() == (samples.length > 0).tolist()
 

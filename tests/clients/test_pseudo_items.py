@@ -1,5 +1,6 @@
 """Pseudo-interacted items: moments, draws, and rounds in which clients send them."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -167,7 +168,7 @@ def test_rounds_with_pseudo_items_stay_finite_and_reach_more_items(name):
       train=TrainConfig(epochs=1, clients_per_round=4, pseudo_items=count, learning_rate=0.1),
     )
     after = final_state(run).server.public
-    assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(after))
+    chex.assert_tree_all_finite(after)
     before = run.state.server.public.items
     moved.append(set(np.flatnonzero(np.any(after.items != before, axis=1)).tolist()))
   assert moved[0] < moved[1]

@@ -1,5 +1,6 @@
 """Samples mapped in tiles of one client each, with parameters of the client's own."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -61,21 +62,13 @@ def test_with_equal_parameters_it_is_the_plain_mapping_and_gradients_tell_client
   plain = slope(shared, left, right, None, weight)
   tiled = slope(copies, left, right, tiles, weight)
   assert float(tiled[0]) == pytest.approx(float(plain[0]), rel=1e-5)
-  for found, expected in zip(tiled[1][1:], plain[1][1:], strict=True):
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-  jax.tree.map(
-    lambda found, expected: np.testing.assert_allclose(found.sum(axis=0), expected, atol=1e-4),
-    tiled[1][0],
-    plain[1][0],
-  )
+  chex.assert_trees_all_close(tiled[1][1:], plain[1][1:], rtol=1e-7, atol=1e-5)
+  added_up = jax.tree.map(lambda leaf: leaf.sum(axis=0), tiled[1][0])
+  chex.assert_trees_all_close(added_up, plain[1][0], rtol=1e-7, atol=1e-4)
   for client, length in enumerate(LENGTHS):
     alone = slope(shared, left, right, None, jnp.where(places.segment == client, weight, 0.0))
     own = jax.tree.map(lambda leaf, client=client: leaf[client], tiled[1][0])
-    jax.tree.map(
-      lambda found, expected: np.testing.assert_allclose(found, expected, atol=1e-5),
-      own,
-      alone[1][0],
-    )
+    chex.assert_trees_all_close(own, alone[1][0], rtol=1e-7, atol=1e-5)
     assert bool(jnp.any(own["kernel"] != 0)) == (length > 0)
 
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,11 +52,11 @@ def test_whole_numbers_are_numbers_too(spelling):
 
 
 def test_changing_a_number_traces_nothing():
-  traces = []
+  chex.clear_trace_counter()
 
   @jax.jit
+  @chex.assert_max_traces(n=1)
   def run(apply, value):
-    traces.append(None)
     return apply(value)
 
   assert [float(run(example(factor=factor).apply, 1.0)) for factor in (2.0, 3, 4.5)] == [
@@ -63,9 +64,9 @@ def test_changing_a_number_traces_nothing():
     4.0,
     5.5,
   ]
-  assert len(traces) == 1
-  assert float(run(example(rule="times").apply, 4.0)) == 8.0
-  assert len(traces) == 2
+  with pytest.raises(AssertionError, match="traced > 1 times"):
+    run(example(rule="times").apply, 4.0)
+  assert float(jax.jit(example(rule="times").apply)(4.0)) == 8.0
 
 
 def test_a_methods_function_can_be_jitted_itself():

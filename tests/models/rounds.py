@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import numpy as np
 
@@ -141,12 +142,7 @@ def assert_rounds_match(
     close = {"atol": tolerance, "rtol": tolerance}
     np.testing.assert_allclose(one.after.private, users, **close, err_msg=f"users {number}")
     np.testing.assert_allclose(public.items, table, **close, err_msg=f"items {number}")
-    assert jax.tree.structure(public.shared) == jax.tree.structure(shared)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(public.shared):
-      expected = shared
-      for part in path:
-        expected = getattr(expected, part.name) if hasattr(part, "name") else expected[part.key]
-      np.testing.assert_allclose(leaf, expected, **close, err_msg=f"{path} {number}")
+    chex.assert_trees_all_close(public.shared, shared, **close, custom_message=f"shared {number}")
     np.testing.assert_allclose(one.loss, sum(c.loss for c in computed.values()), rtol=1e-4)
   assert not np.allclose(table, np.asarray(run.state.server.public.items), atol=10 * tolerance)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -128,9 +129,5 @@ def test_one_round_of_everybody_is_full_batch_gradient_descent(name, loss):
     parameters = jax.tree.map(lambda old, step: old - rate * step, parameters, gradient)
     public = one.after.server.public
     after = (one.after.private, public.items, public.shared)
-    jax.tree.map(
-      lambda found, expected: np.testing.assert_allclose(found, expected, atol=3e-6),
-      after,
-      parameters,
-    )
+    chex.assert_trees_all_close(after, parameters, rtol=1e-7, atol=3e-6)
   assert float(value) < float(slope((run.state.private, *run.state.server.public))[0])

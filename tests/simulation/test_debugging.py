@@ -60,6 +60,17 @@ def test_an_attack_that_fails_is_named_with_its_own_message():
     simulate(attack=poison_with(rows))
 
 
+def test_rows_of_another_size_are_named_with_their_attack():
+  @frj.traced
+  def crooked(*, strength: float = 1.0) -> frj.Attack:
+    return poison_with(lambda view: strength * jnp.ones((view.slot.size, 1, D + 1)))
+
+  with pytest.raises(DebugError) as caught:
+    simulate(attack=crooked())
+  expected = "attack crooked: poison returned row of shape (2, 3), expected [E, 2]"
+  assert str(caught.value) == f"round 0: the attack failed: {expected}"
+
+
 def test_the_client_is_named():
   # Client 1 trains on the item whose row is not finite; client 3 does not.
   run = plan(

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +14,7 @@ from fedrecjax.config import AttackerConfig, ConfigError, TrainConfig
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.federation.population import choose_targets
 from fedrecjax.simulation import programs
+from fedrecjax.simulation.contracts import ContractError
 from fedrecjax.simulation.independent_attackers import each_alone
 from fedrecjax.simulation.runner import AttackError
 from fedrecjax.types import Attack, Defense
@@ -29,6 +31,7 @@ from tests.support.small_images import (
   uploaded,
   visuals_of,
 )
+from tests.support.traces import at_most_one_trace
 
 
 def test_targets_are_drawn_among_items_with_an_image(small):
@@ -127,7 +130,8 @@ def test_impossible_pixel_values_are_refused(small, value):
 
 def test_images_of_another_shape_are_refused(small):
   attack = Attack(images=lambda state, view, key: (view.clean[:, :3], state))
-  with pytest.raises(ValueError, match=r"an attack's images must be \[2, 4, 4, 3\], got \[2, 3, 4, 3\]"):
+  message = r"the attack: images returned images of shape \(2, 3, 4, 3\), expected \[2, 4, 4, 3\]"
+  with pytest.raises(ContractError, match=message):
     ran(small, attack=attack)
 
 
@@ -181,13 +185,14 @@ def test_the_debug_backend_arrives_at_the_same_state():
   plain, slow = (ran(Dataset("tiny", 2, 12, *lists), debug=debug, **options) for debug in (False, True))
   assert float(plain.state.attack) == 0.25
   assert (np.asarray(plain.state.server.features) != options["visuals"].features)[list(TARGETS)].any(axis=1).all()
-  for one, two in zip(jax.tree.leaves(plain.state), jax.tree.leaves(slow.state), strict=True):
-    np.testing.assert_allclose(one, two, atol=1e-5)
+  chex.assert_trees_all_close(plain.state, slow.state, rtol=1e-7, atol=1e-5)
   for column, values in plain.images.items():
     np.testing.assert_allclose(values, slow.images[column], atol=1e-5)
 
 
-def test_other_numbers_and_seeds_share_the_program(small):
+def test_other_numbers_and_seeds_share_the_program(small, monkeypatch):
+  at_most_one_trace(monkeypatch)
+
   def run(seed, bound, weight):
     ran(
       small, epochs=2, seed=seed, attack=attacks.psmu_v(**PSMU, bound=bound),

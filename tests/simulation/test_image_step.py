@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,8 +83,7 @@ def test_evaluating_less_often_changes_nothing(small, name):
     }
   often, seldom = (ran(small, every=every, **options) for every in (1, 3))
   assert seldom.metrics["epoch"].tolist() == [3, 5]
-  for one, two in zip(jax.tree.leaves(often.state), jax.tree.leaves(seldom.state), strict=True):
-    np.testing.assert_array_equal(one, two)
+  chex.assert_trees_all_equal(often.state, seldom.state)
   for column, values in often.images.items():
     np.testing.assert_array_equal(values, seldom.images[column])
   assert often.metrics.keys() == seldom.metrics.keys()
@@ -227,7 +227,7 @@ def test_users_are_as_many_as_malicious_clients_would_be(small):
 
   def inits(key, context):
     counted.append((context.num_malicious, context.rounds.max(initial=-1)))
-    return ()
+    return jnp.zeros(3, jnp.int32)
 
   attacker = dataclasses.replace(GIVEN, malicious_ratio=0.25, membership="converted")
   run = seeing_run(small, attack=Attack(images=counts, init=inits), attacker=attacker)

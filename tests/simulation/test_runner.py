@@ -18,10 +18,10 @@ from fedrecjax.config import (
   owner_of,
 )
 from fedrecjax.datasets import Dataset, ItemLists
-from fedrecjax.simulation import programs
 from fedrecjax.simulation.runner import DivergedError, simulate, simulate_config
 from fedrecjax.types import Attack
 from tests.support.lockstep import EVALUATION
+from tests.support.traces import at_most_one_trace
 
 SMALL_RUN = {
   "train.epochs": 2,
@@ -80,15 +80,14 @@ def floats_of(values):
 
 
 @pytest.mark.parametrize("name", COMBINATIONS)
-def test_changing_a_number_compiles_nothing(small, name):
+def test_changing_a_number_compiles_nothing(small, name, monkeypatch):
+  at_most_one_trace(monkeypatch)
   values = SMALL_RUN | COMBINATIONS[name]
   results = [simulate_config(from_flat(values), small)]
-  compiled = len(programs.PROGRAMS)
   changes = list(floats_of(values))
   assert len(changes) >= 5
   for field, value in changes:
     results.append(simulate_config(from_flat(values | {field: value}), small))
-    assert len(programs.PROGRAMS) == compiled, field
   # Each of these numbers matters: else it would have been compiled in or lost.
   first = np.asarray(results[0].state.server.public.items)
   for (field, _), result in zip(changes, results[1:], strict=True):
@@ -96,14 +95,20 @@ def test_changing_a_number_compiles_nothing(small, name):
       assert (np.asarray(result.state.server.public.items) != first).any(), field
 
 
-def test_other_seeds_share_the_program(small):
+def test_other_seeds_share_the_program(small, monkeypatch):
+  at_most_one_trace(monkeypatch)
   # Sizes planned from the rounds drawn are rounded up so that this holds.
   values = SMALL_RUN | COMBINATIONS["boosting"]
-  simulate_config(from_flat(values), small)
-  before = len(programs.PROGRAMS)
-  for seed in (1, 2):
+  for seed in (0, 1, 2):
     simulate_config(from_flat(values | {"seed": seed}), small)
-  assert len(programs.PROGRAMS) == before
+
+
+def test_another_size_is_traced_again(small, monkeypatch):
+  at_most_one_trace(monkeypatch)
+  values = SMALL_RUN | COMBINATIONS["boosting"]
+  simulate_config(from_flat(values), small)
+  with pytest.raises(AssertionError, match="'train_rounds' is traced > 1 times"):
+    simulate_config(from_flat(values | {"train.num_negatives": 2}), small)
 
 
 def bits(result):

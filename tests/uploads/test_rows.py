@@ -1,5 +1,6 @@
 """Layout, merging and clipping of uploads, against plain loops."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -150,11 +151,7 @@ def test_compact_moves_used_places_forward(used):
     values = jnp.arange(CAPACITY, dtype=jnp.int32)
     scattered = jnp.full(CAPACITY, -1).at[origin].set(values, mode="drop")
     assert np.asarray(scattered)[places].tolist() == list(range(used))
-    for one, two in zip(
-      jax.tree.leaves(moved.shared), jax.tree.leaves(uploads.shared), strict=True
-    ):
-      np.testing.assert_array_equal(one, two)
-    np.testing.assert_array_equal(moved.sent, uploads.sent)
+    chex.assert_trees_all_equal((moved.shared, moved.sent), (uploads.shared, uploads.sent))
 
 
 @pytest.mark.parametrize(

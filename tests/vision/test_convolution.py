@@ -1,5 +1,6 @@
 """Convolutions and their gradients, against sums over places and XLA's own."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,9 +72,9 @@ def test_values_and_gradients_are_those_of_xla(case, looped):
   found = slopes(ours, images, kernel)
   if looped:
     found = lax.fori_loop(0, 1, lambda _, unused: slopes(ours, images, kernel), jax.tree.map(jnp.zeros_like, found))
-  for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(slopes(theirs, images, kernel)), strict=True):
-    assert one.shape == other.shape
-    np.testing.assert_allclose(one, other, atol=1e-4)
+  expected = slopes(theirs, images, kernel)
+  chex.assert_trees_all_equal_shapes(found, expected)
+  chex.assert_trees_all_close(found, expected, rtol=1e-7, atol=1e-4)
 
 
 @pytest.mark.parametrize(

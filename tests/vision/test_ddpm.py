@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +19,7 @@ from fedrecjax.vision.ddpm_checkpoint import restore_ddpm, save_ddpm
 from fedrecjax.vision.diffusion import from_pixels, linear_schedule, training_loss
 from fedrecjax.vision.unet import UNet, UNetConfig
 from tests.support.refusals import refusal
+from tests.support.traces import no_new_trace
 
 CONFIG = UNetConfig(width=32, channel_mult=(1,), num_res_blocks=1, attention_levels=(), dropout=0.1)
 SCHEDULE = linear_schedule(50)
@@ -48,13 +50,11 @@ def train(state, pixels=None, has_image=HAS_IMAGE, num_steps=3, **options):
 
 
 def numbers(state):
-  return jax.tree.leaves(state._replace(key=jax.random.key_data(state.key)))
+  return state._replace(key=jax.random.key_data(state.key))
 
 
 def assert_same(ours, theirs):
-  assert jax.tree.structure(ours) == jax.tree.structure(theirs)
-  for one, other in zip(numbers(ours), numbers(theirs), strict=True):
-    np.testing.assert_array_equal(one, other)
+  chex.assert_trees_all_equal(numbers(ours), numbers(theirs))
 
 
 def test_one_step_by_hand(fresh):
@@ -103,7 +103,7 @@ def test_loss_falls(fresh):
     losses.extend(each.simple.tolist())
   assert losses[0] == pytest.approx(1, abs=0.3)  # a fresh network predicts no noise, whose variance is 1
   assert np.mean(losses[-15:]) < 0.5
-  assert all(np.all(np.isfinite(leaf)) for leaf in numbers(state))
+  chex.assert_tree_all_finite(numbers(state))
 
 
 def test_items_without_image_have_no_part(fresh):
@@ -117,9 +117,8 @@ def test_items_without_image_have_no_part(fresh):
 
 def test_numbers_are_traced(fresh):
   train(fresh)
-  compiled = ddpm._step._cache_size()
-  train(fresh, learning_rate=1e-3, average_decay=0.5, variance_weight=0.1)
-  assert ddpm._step._cache_size() == compiled
+  with no_new_trace(ddpm._step):
+    train(fresh, learning_rate=1e-3, average_decay=0.5, variance_weight=0.1)
 
 
 def test_restored_training_goes_on_bit_for_bit(fresh, tmp_path):

@@ -1,5 +1,6 @@
 """FedAttack's samples against the oracle, for every kind of model."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -223,8 +224,7 @@ def test_rounds_train_rows_and_own_vectors_on_poisoned_samples(small):
 @pytest.mark.parametrize("name", MODELS)
 def test_rounds_stay_finite(small, name):
   run = run_with(small, MODELS[name])
-  for leaf in jax.tree.leaves(final_state(run)):
-    assert not jnp.issubdtype(leaf.dtype, jnp.floating) or np.isfinite(leaf).all()
+  chex.assert_tree_all_finite(final_state(run))
 
 
 def test_a_vector_without_data_of_others(small):

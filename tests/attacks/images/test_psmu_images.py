@@ -1,5 +1,6 @@
 """PSMU(V) and PSMU++ against their oracle on shared draws, and what their pictures never do."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -212,8 +213,7 @@ def test_one_set_of_users_leads_images_and_gradients(name):
   features[targets] = np.asarray(extract(sent))
   view = view_of(MODELS[name], later, targets)._replace(features=jnp.asarray(features))
   uploads, after = poison(attack, state, no_uploads(3), view, jax.random.key(99))
-  for kept, was in zip(jax.tree.leaves(after), jax.tree.leaves(state), strict=True):
-    np.testing.assert_array_equal(kept, was)
+  chex.assert_trees_all_equal(after, state)
   known = recommender_of(name, later, features)
   rows, shared = {}, {}
   for place, client in enumerate(CLIENTS):
@@ -235,7 +235,8 @@ def test_one_set_of_users_leads_images_and_gradients(name):
       np.testing.assert_allclose(weights, more, atol=2e-5)
       np.testing.assert_allclose(bias, other, atol=2e-5)
   absent = np.delete(np.arange(len(uploads.sent)), list(shared))
-  assert all(not np.asarray(leaf)[absent].any() for leaf in jax.tree.leaves(uploads.shared))
+  of_absent = jax.tree.map(lambda leaf: leaf[absent], uploads.shared)
+  chex.assert_trees_all_equal(of_absent, jax.tree.map(jnp.zeros_like, of_absent))
 
 
 def test_images_of_both_attacks_are_the_same():

@@ -1,5 +1,6 @@
 """Explicit boosting against the hand-derived oracle, over several rounds."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -129,7 +130,7 @@ def test_an_ordinary_client_of_the_targets(name, targets, loss, num_negatives, u
       continue
     for slot, expected in shared.items():
       ours = jax.tree.map(lambda leaf, slot=slot: leaf[slot], sent.shared)
-      jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), ours, expected)
+      chex.assert_trees_all_close(ours, expected, rtol=1e-7, atol=1e-5)
     assert np.flatnonzero(sent.sent).tolist() == sorted(rows)
 
 
@@ -147,7 +148,7 @@ def test_an_ordinary_client_of_a_model_of_histories_has_a_free_vector():
   wanted = {item: np.asarray(row) for item, row in found.rows.items()}
   malicious_round.assert_rows({4: by_slot(sent)[4]}, {4: wanted}, atol=1e-5)
   np.testing.assert_allclose(after.users[0], users[0] - RATE * found.private, atol=1e-5)
-  assert all((np.asarray(leaf) == 0).all() for leaf in jax.tree.leaves(sent.shared))
+  chex.assert_trees_all_equal(sent.shared, jax.tree.map(jnp.zeros_like, sent.shared))
 
 
 def test_negatives_are_each_clients_own_and_do_not_change_the_free_reading():

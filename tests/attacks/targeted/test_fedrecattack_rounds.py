@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -133,8 +134,7 @@ def test_rounds_without_attackers_change_nothing():
   view = view_of(as_public(table_of(0)), [3], mf(dim=D), np.zeros(5, bool))
   uploads, after = run_poison(attack.poison, state, view, jax.random.key(0))
   assert (np.asarray(uploads.item) == M).all()
-  for one, two in zip(jax.tree.leaves(state), jax.tree.leaves(after), strict=True):
-    assert np.array_equal(one, two)
+  chex.assert_trees_all_equal(state, after)
 
 
 
@@ -167,10 +167,11 @@ def test_shared_parameters_are_divided_among_the_clients():
     model, public, after.approximation.users, state.lists, jnp.array([3]),
     list_length=4, reference="others", with_shared=True,
   )
-  for leaf, wanted in zip(jax.tree.leaves(uploads.shared), jax.tree.leaves(expected), strict=True):
-    for slot in range(C):
-      share = 2 / 3 if slot in (4, 6, 9) else 0.0
-      np.testing.assert_allclose(leaf[slot], share * wanted, atol=1e-5)
+  for slot in range(C):
+    share = 2 / 3 if slot in (4, 6, 9) else 0.0
+    found = jax.tree.map(lambda leaf, slot=slot: leaf[slot], uploads.shared)
+    wanted = jax.tree.map(lambda leaf, share=share: share * leaf, expected)
+    chex.assert_trees_all_close(found, wanted, rtol=1e-7, atol=1e-5)
   assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(expected)) > 1e-3
   without, _ = run_poison(fedrecattack(**options).poison, state, view, jax.random.key(0))
   assert without.shared == () and without.sent is None

@@ -1,5 +1,6 @@
 """PipAttack against its oracle: the estimator over several rounds, and uploads of all parts."""
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -131,8 +132,7 @@ def test_one_attacker_sends_as_among_others_and_nobody_nothing():
     view_of(model, public, targets, private=PRIVATE, clients=(3, 3, 3, 3)),
   )
   assert by_slot(nothing) == {}
-  for one, two in zip(jax.tree.leaves(state), jax.tree.leaves(still), strict=True):
-    np.testing.assert_array_equal(one, two)
+  chex.assert_trees_all_equal(state, still)
 
 
 def test_the_obfuscation_makes_targets_look_popular():

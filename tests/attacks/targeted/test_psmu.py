@@ -1,5 +1,6 @@
 """PSMU against its oracle on shared draws, its parts, and what it draws."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -142,9 +143,8 @@ def test_fedgnn_and_sasrec_against_references():
     for_rows, for_shared = jax.grad(loss, argnums=(0, 1))(table[np.array(targets)], shared)
     wanted = dict(zip(targets, np.asarray(for_rows), strict=True))
     assert_rows(by_slot(sent), {SLOTS[0]: wanted}, 2e-5)
-    pairs = zip(jax.tree.leaves(sent.shared), jax.tree.leaves(for_shared), strict=True)
-    for found, wanted in pairs:
-      np.testing.assert_allclose(found[SLOTS[0]], wanted, atol=5e-5)
+    found = jax.tree.map(lambda leaf: leaf[SLOTS[0]], sent.shared)
+    chex.assert_trees_all_close(found, for_shared, rtol=1e-7, atol=5e-5)
 
 
 def test_nobody_attacks_and_users_change_from_round_to_round():

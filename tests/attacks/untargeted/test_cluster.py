@@ -4,6 +4,7 @@ oracle.
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -149,8 +150,7 @@ def test_nobody_sends_nothing_and_changes_nothing():
     attack.poison, state, honest(), view_of(table_of(0), pool, nobody), jax.random.key(0)
   )
   assert (np.asarray(uploads.item) == M).all()
-  for before, later in zip(jax.tree.leaves(state), jax.tree.leaves(after), strict=True):
-    np.testing.assert_array_equal(before, later)
+  chex.assert_trees_all_equal(state, after)
 
 
 def test_one_attacker_and_its_own_bounds():

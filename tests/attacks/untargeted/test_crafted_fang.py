@@ -2,6 +2,7 @@
 
 import itertools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -225,8 +226,7 @@ def test_nobody_attacks(name, options, knowledge):
   uploads, after = run_poison(attack.poison, state, as_uploads([]), view, KEY)
   assert (np.asarray(uploads.item) == M).all() and not np.asarray(uploads.sent).any()
   assert not flat(uploads.shared).any()
-  for one, two in zip(jax.tree.leaves(state), jax.tree.leaves(after), strict=True):
-    np.testing.assert_array_equal(one, two)
+  chex.assert_trees_all_equal(state, after)
 
 
 

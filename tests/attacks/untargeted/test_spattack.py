@@ -1,5 +1,6 @@
 """Spattack: what malicious clients upload, against the oracle, and how their lists are drawn."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -107,7 +108,7 @@ def test_opposite_uploads(sparse, copies, clip):
     ]
     expected = oracle.opposite(sums, lists)
     assert_sent(uploads, dict(zip((4, 9, 6), expected, strict=True)))
-    jax.tree.map(np.testing.assert_array_equal, state, after)
+    chex.assert_trees_all_equal(state, after)
     # With everybody's uploads added up, nothing is left of an item that any of them holds.
     total = sums.copy()
     for rows in expected:
@@ -147,7 +148,7 @@ def test_nobody_sends_nothing_and_changes_nothing(attack):
   )
   assert (np.asarray(uploads.item) == M).all() and not np.asarray(uploads.sent).any()
   assert not np.asarray(uploads.shared["kernel"]).any()
-  jax.tree.map(np.testing.assert_array_equal, state, after)
+  chex.assert_trees_all_equal(state, after)
 
 
 @pytest.mark.parametrize("added_up", [False, True])

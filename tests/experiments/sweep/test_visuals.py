@@ -3,6 +3,7 @@
 import json
 import sys
 
+import chex
 import jax
 import numpy as np
 import polars as pl
@@ -150,8 +151,9 @@ def test_a_diffusion_model_is_read_from_a_checkpoint(archive, small, tmp_path):
   read = prepare_visuals(
     config(archive, diffusion=str(tmp_path / "model")), small, data_dir=None, need_denoiser=True
   )
-  for ours, theirs in zip(jax.tree.leaves(read.denoiser), jax.tree.leaves(state.average), strict=True):
-    np.testing.assert_array_equal(ours, theirs)
+  parameters, labels = read.denoiser.args
+  assert labels is None
+  chex.assert_trees_all_equal(parameters, state.average)
 
 
 def test_trained_networks_are_kept_for_the_next_call(archive, small, tmp_path):
@@ -166,12 +168,10 @@ def test_trained_networks_are_kept_for_the_next_call(archive, small, tmp_path):
   assert [line.partition(" ")[0] for line in said] == ["training", "training", "the", "the"]
   kept = sorted(path.name for path in tmp_path.iterdir())
   assert len(kept) == 2 and all(any(name in line for line in said[2:]) for name in kept)
-  for ours, theirs in zip(jax.tree.leaves(first.denoiser), jax.tree.leaves(second.denoiser), strict=True):
-    np.testing.assert_array_equal(ours, theirs)
+  chex.assert_trees_all_equal(first.denoiser, second.denoiser)
   np.testing.assert_array_equal(first.features, second.features)
   by_path = prepared(diffusion=str(tmp_path / kept[0] / "model"))
-  for ours, theirs in zip(jax.tree.leaves(first.denoiser), jax.tree.leaves(by_path.denoiser), strict=True):
-    np.testing.assert_array_equal(ours, theirs)
+  chex.assert_trees_all_equal(first.denoiser, by_path.denoiser)
   prepared(seed=1)
   assert len(list(tmp_path.iterdir())) == 4 and said[-2:] == [
     "training the extractor on 59 images, 2 steps", "training the diffusion model on 59 images, 1 steps"
