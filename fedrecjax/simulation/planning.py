@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from fedrecjax.clients.local_training import TrainingData
 from fedrecjax.clients.losses import LOSSES
@@ -45,6 +46,7 @@ from fedrecjax.simulation.evaluation import evaluation_data
 from fedrecjax.simulation.image_step import ImageFunctions, ImageRun, plan_images
 from fedrecjax.simulation.independent_attackers import each_alone
 from fedrecjax.simulation.records import Constants, Numbers, Parts, RoundInput, RunData, Structure, split_key
+from fedrecjax.simulation.run_optimizers import check_row_steps, choose_optimizers
 from fedrecjax.simulation.visual_features import check_images, check_targets, seeing
 from fedrecjax.types import Attack, AttackContext, Defense, DefenseContext, Model, ServerState, SimulationState
 from fedrecjax.vision.visuals import Visuals
@@ -166,6 +168,8 @@ def plan(
   evaluation: EvalConfig,
   seed: int,
   visuals: Visuals | None = None,
+  server_optimizer: optax.GradientTransformation | None = None,
+  client_optimizer: optax.GradientTransformation | None = None,
 ) -> Run:
   """Plans a run; arguments as in :func:`fedrecjax.simulate`.
 
@@ -174,6 +178,7 @@ def plan(
     DataError: if the data set cannot be evaluated as asked.
   """
   _check_grants(model, attack, defense, train)
+  optimizers = choose_optimizers(train, server_optimizer, client_optimizer)
   check_images(dataset, model, attack, defense, visuals)
   has_image = None if visuals is None else visuals.images.has_image
   invented = num_malicious(dataset, attacker)
@@ -199,6 +204,7 @@ def plan(
   if attack.pool > 0 and population.num_malicious > 0:
     rounds = draw_pool(rounds, seed, size=attack.pool, num_malicious=population.num_malicious)
   public = model.init_public(keys.public, dataset.num_items)
+  check_row_steps(defense, server_optimizer, public)
   private = jitted_private(as_argument(model.init_private), keys.private, jnp.arange(population.num_clients))
   dim = public.items.shape[1]
   context = AttackContext(
@@ -256,6 +262,7 @@ def plan(
     dropout=train.dropout > 0,
     pool_capacity=pool_capacity(rounds, trained_on.lengths[population.num_benign :]),
     pool_tiles=pool_capacity(rounds, tiles[population.num_benign :]) if own_shared else 0,
+    **optimizers._asdict(),
   )
   parts = Parts(
     model=as_arguments(model),
@@ -288,10 +295,9 @@ def plan(
       width=model.width, evaluated=population.evaluated(evaluation.left_out),
     ),
   )
-  server = ServerState(public, defense_state, init_optimizer(train.server_optimizer, public), features)
-  state = SimulationState(
-    server, private, attack_state, init_client_optimizer(train.client_optimizer, private)
-  )
+  server = ServerState(public, defense_state, init_optimizer(optimizers.server_optimizer, public), features)
+  of_clients = init_client_optimizer(optimizers.client_optimizer, private, table=optimizers.client_table)
+  state = SimulationState(server, private, attack_state, of_clients)
   numbers = Numbers(
     float(train.learning_rate), client_rates(train, population.num_clients, seed), float(train.l2),
     float(train.dropout), model.neighbors_from * rounds.per_epoch,

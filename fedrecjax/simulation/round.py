@@ -335,6 +335,7 @@ def train_round(
       clients=jnp.sum(present, dtype=jnp.int32),
       federation=jnp.int32(structure.num_clients),
       samples=claimed_samples(is_benign, present, view.samples.trained),
+      transformation=structure.server_optimizer,
       optimizer=server.optimizer,
       learning_rate=run.numbers.learning_rate,
       key=jax.random.fold_in(run.keys.defense, inputs.number),
@@ -343,9 +344,10 @@ def train_round(
   )
   if structure.l2_rows == "table":
     update = penalize_table(server.public, update, run.numbers.l2)
-  server = apply_update(server, update, run.numbers.learning_rate)
+  server = apply_update(structure.server_optimizer, server, update, run.numbers.learning_rate)
   private, optimizer = step_private(
-    state.client_optimizer, state.private, inputs.clients, trained.private, client_rates(run, inputs.clients)
+    structure.client_optimizer, state.client_optimizer, state.private, inputs.clients, trained.private,
+    client_rates(run, inputs.clients), table=structure.client_table,
   )
   after = SimulationState(server._replace(defense=defense_state), private, attack_state, optimizer)
   return after, RoundReport(jnp.sum(jnp.where(is_benign, trained.loss, 0.0)), jnp.sum(is_benign), judged, stealth)

@@ -30,6 +30,7 @@ def make_run(
   train: TrainConfig | None = None,
   attacker: AttackerConfig | None = None,
   seed: int = 0,
+  **optimizers: Any,
 ) -> Run:
   """A planned run, by default MF with vectors large enough for every term to count."""
   return plan(
@@ -41,6 +42,7 @@ def make_run(
     attacker=attacker or AttackerConfig(malicious_ratio=0.0),
     evaluation=EVALUATION,
     seed=seed,
+    **optimizers,
   )
 
 
