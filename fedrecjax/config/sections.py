@@ -6,9 +6,8 @@ import dataclasses
 import typing
 from typing import Any, Literal
 
-from fedrecjax.clients.optimizer import ClientOptimizer
 from fedrecjax.methods.fields import expected, fits
-from fedrecjax.server.step import ServerOptimizer
+from fedrecjax.numerics.optimizers import ClientOptimizer, ServerOptimizer
 
 
 class ConfigError(ValueError):
@@ -93,13 +92,14 @@ class TrainConfig:
     client_learning_rate: step size of the clients where it differs; none: the server's.
     client_learning_rates: "fixed" gives all clients the same step size; "uniform" and "log_uniform" draw each client's
       own, once, between client_learning_rate and learning_rate (PIECK Table X).
-    client_optimizer: what a client does with its own vector: "sgd"; "adam", which advances when it takes part; or
-      "adam_table", one Adam at a server that keeps all user vectors, so that all of them move on in every round
-      (ClusterAttack's code).
+    client_optimizer: what a client does with its own vector: "sgd"; "momentum", "adam", "adagrad", "yogi" or
+      "rmsprop", of each client for itself, which advances when it takes part; or "adam_table", one Adam at a server
+      that keeps all user vectors, so that all of them move on in every round (ClusterAttack's code).
     local_steps: steps of gradient descent that a client takes before it uploads how far it came, in units of its step
       size; 1 is FedSGD, more FedAvg.
-    server_optimizer: what the server does with the aggregated gradient: "sgd"; "adam" over the whole item table
-      (ClusterAttack); or "lazy_adam", which leaves alone what a round does not touch.
+    server_optimizer: what the server does with the aggregated gradient: "sgd"; "momentum", "adam" (ClusterAttack),
+      "adagrad", "yogi" or "rmsprop" over the whole item table; or "lazy_adam", which leaves alone what a round does not
+      touch.
     l2: weight of the L2 penalty: half of it times the squared norms is added to each client's loss; 0: none.
     l2_rows: the item rows that it is on, beside the client's own vector: "uploaded", each row that the client uploads;
       "copies", each as often as it stands in the client's list (Spattack's code; FedRecAttack's server keeps one copy,

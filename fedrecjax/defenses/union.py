@@ -14,6 +14,7 @@ from fedrecjax.defenses.gap_statistic import draw_references, minority
 from fedrecjax.defenses.registry import DEFENSES
 from fedrecjax.defenses.uniformity import mean_distance, mean_squared_distance
 from fedrecjax.methods.hyperparameters import check, traced
+from fedrecjax.numerics.optimizers import DESCENT
 from fedrecjax.server.step import step_rows
 from fedrecjax.types import (
   Array,
@@ -100,8 +101,10 @@ def uniformities(
   Returns:
     Mean distance over all pairs of sampled items, float32 `[C]`.
   """
-  optimizer = view.optimizer if trial == "optimizer" else ()
-  candidates = step_rows(optimizer, view.public, items, sampled_rows(uploads, items, view), view.learning_rate)
+  transformation, state = (view.transformation, view.optimizer) if trial == "optimizer" else (DESCENT, ())
+  candidates = step_rows(
+    transformation, state, view.public, items, sampled_rows(uploads, items, view), view.learning_rate
+  )
   if squared:
     return jax.vmap(mean_squared_distance)(candidates)
   items = jnp.broadcast_to(items, candidates.shape[:2])
@@ -184,4 +187,5 @@ def union(
     rejected = minority(values, view.present, draws.references, known)
     return keep_clients(uploads, ~rejected, view.num_items), state
 
-  return Defense(client_term=client_term, filter=filter_uploads, init=init)
+  requires = frozenset({"row_steps"} if trial == "optimizer" else ())
+  return Defense(client_term=client_term, filter=filter_uploads, init=init, requires=requires)

@@ -2,53 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from fedrecjax.clients.optimizer import adam_direction
-from fedrecjax.types import ItemRows, Public, ServerState, Update
-
-ServerOptimizer = Literal["sgd", "adam", "lazy_adam"]
+from fedrecjax.numerics.optimizers import DESCENT, own_arrays
+from fedrecjax.types import Array, ItemRows, Public, ServerState, Update
 
 
-class LazyAdam(NamedTuple):
-  """Adam that leaves an item and its moments alone in rounds that do not touch it.
-
-  Attributes:
-    steps: rounds so far, int32 scalar.
-    first: first moments, of the structure of the public parameters.
-    second: second moments, likewise.
-  """
-
-  steps: jax.Array
-  first: Public
-  second: Public
+def init_optimizer(transformation: optax.GradientTransformation, public: Public) -> Any:
+  """The state of the server's optimiser before the first round; without arrays for gradient descent."""
+  return own_arrays(transformation.init(public))
 
 
-def init_optimizer(name: ServerOptimizer, public: Public) -> Any:
-  """The state of the server's optimiser before the first round; `()` for gradient descent, which has none.
-
-  Adam has the usual decay rates 0.9 and 0.999 and epsilon 1e-8 (Kingma and Ba, 2015). Its moments are unbiased by the
-  number of rounds, lazy or not.
-  """
-  if name == "sgd":
-    return ()
-  if name == "adam":
-    return optax.scale_by_adam().init(public)
-  return LazyAdam(jnp.int32(0), *(jax.tree.map(jnp.zeros_like, public) for _ in range(2)))
-
-
-def apply_update(server: ServerState, update: Update, learning_rate: jax.Array | float) -> ServerState:
+def apply_update(
+  transformation: optax.GradientTransformationExtraArgs,
+  server: ServerState,
+  update: Update,
+  learning_rate: Array | float,
+) -> ServerState:
   """One step of the server's optimiser.
 
   Gradient descent adds rows straight into the table. A dense gradient of all M items would cost three passes over
-  the table in every round, most of the time of a round on sets with tens of thousands of items. Adam is dense: items
-  that nobody touched move on by their momentum.
+  the table in every round, most of the time of a round on sets with tens of thousands of items. Every other optimiser
+  gets the dense gradient, zero for items that nobody touched, and may move those on: Adam does, by its momentum.
 
   Args:
+    transformation: gradient to direction, static; see :mod:`fedrecjax.numerics.optimizers`. It is also told which items
+      are uploaded (`touched`).
     server: before the step.
     update: aggregated update in gradient direction.
     learning_rate: step size.
@@ -57,44 +41,35 @@ def apply_update(server: ServerState, update: Update, learning_rate: jax.Array |
     The server after the step; the defence's state is untouched.
   """
   public, items = server.public, update.items
-  if isinstance(server.optimizer, LazyAdam):
-    return _lazy_step(server, server.optimizer, update, learning_rate)
-  if not isinstance(server.optimizer, optax.ScaleByAdamState):
+  if transformation is DESCENT:
     table = public.items.at[items.item].add(-learning_rate * items.row, mode="drop")
     shared = jax.tree.map(lambda old, gradient: old - learning_rate * gradient, public.shared, update.shared)
     return server._replace(public=Public(table, shared))
-  gradient = Public(dense(items, public.items), update.shared)
-  direction, optimizer = optax.scale_by_adam().update(gradient, server.optimizer)
+  touched = jnp.zeros(public.items.shape[0], bool).at[items.item].set(True, mode="drop")
+  direction, optimizer = direction_of_all(
+    transformation, server.optimizer, public, Public(dense(items, public.items), update.shared), touched
+  )
   moved = jax.tree.map(lambda old, step: old - learning_rate * step, public, direction)
   return server._replace(public=moved, optimizer=optimizer)
 
 
-def _lazy_step(
-  server: ServerState, optimizer: LazyAdam, update: Update, learning_rate: jax.Array | float
-) -> ServerState:
-  public, items = server.public, update.items
-  touched = jnp.zeros(public.items.shape[0], bool).at[items.item].set(True, mode="drop")[:, None]
-  moved, moments = _adam(optimizer, public, Public(dense(items, public.items), update.shared), learning_rate)
+def direction_of_all(
+  transformation: optax.GradientTransformationExtraArgs, state: Any, public: Public, gradient: Public, touched: Array
+) -> tuple[Public, Any]:
+  """The optimiser's direction and its next state.
 
-  def settle(new: Public, old: Public) -> Public:
-    return new._replace(items=jnp.where(touched, new.items, old.items))
+  Args:
+    transformation: gradient to direction.
+    state: before the step.
+    public: before the step.
+    gradient: of the same shapes, zero for items that are not uploaded.
+    touched: which items are uploaded, bool `[M]`.
 
-  state = LazyAdam(optimizer.steps + 1, settle(moments[0], optimizer.first), settle(moments[1], optimizer.second))
-  return server._replace(public=settle(moved, public), optimizer=state)
-
-
-def _adam(
-  optimizer: LazyAdam, public: Public, gradient: Public, learning_rate: jax.Array | float
-) -> tuple[Public, tuple[Public, Public]]:
-  """Parameters and both moments as if everything were touched."""
-
-  def step(first: jax.Array, second: jax.Array, slope: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    return adam_direction(optimizer.steps, first, second, slope)
-
-  stepped = jax.tree.map(step, optimizer.first, optimizer.second, gradient)
-  direction, first, second = jax.tree.transpose(jax.tree.structure(public), jax.tree.structure((0, 0, 0)), stepped)
-  moved = jax.tree.map(lambda old, change: old - learning_rate * change, public, direction)
-  return moved, (first, second)
+  Returns:
+    A direction of the same shapes, and the state after the step.
+  """
+  everything = Public(touched[:, None], jax.tree.map(lambda _: True, public.shared))
+  return transformation.update(gradient, state, public, touched=everything)
 
 
 def dense(rows: ItemRows, table: jax.Array) -> jax.Array:
@@ -102,28 +77,60 @@ def dense(rows: ItemRows, table: jax.Array) -> jax.Array:
   return jnp.zeros_like(table).at[rows.item].add(rows.row, mode="drop")
 
 
+def direction_of_rows(
+  transformation: optax.GradientTransformationExtraArgs, state: Any, public: Public, items: Array, gradient: Array
+) -> Array:
+  """The direction of some items' rows in a step in which only these are uploaded.
+
+  Args:
+    transformation: of the server, which works on each row by itself.
+    state: of the optimiser before the step, left as it is.
+    public: before the step.
+    items: int32 `[T]`; an item may stand in several places.
+    gradient: of these rows `[T, d]`; a row of zeros is one that is not uploaded.
+
+  Returns:
+    `[T, d]`.
+  """
+  has_rows = jax.tree.map(lambda leaf: leaf is public.items, public)
+
+  def taken(leaf: Array, rows: bool) -> Array:
+    return leaf[items] if rows else leaf
+
+  state = optax.tree_utils.tree_map_params(transformation, taken, state, has_rows)
+  still = jax.tree.map(jnp.zeros_like, public.shared)
+  direction, _ = direction_of_all(
+    transformation, state, public._replace(items=public.items[items]), Public(gradient, still),
+    jnp.any(gradient != 0, axis=-1),
+  )
+  return direction.items
+
+
 def step_rows(
-  optimizer: Any, public: Public, items: jax.Array, gradient: jax.Array, learning_rate: jax.Array | float
-) -> jax.Array:
+  transformation: optax.GradientTransformationExtraArgs,
+  state: Any,
+  public: Public,
+  items: Array,
+  gradient: Array,
+  learning_rate: Array | float,
+) -> Array:
   """Where the server's step would take some items' rows, without taking it.
 
   Args:
-    optimizer: state before the step, left as it is.
+    transformation: the server's optimiser, static; it works on each row by itself.
+    state: of the optimiser before the step, left as it is.
     public: before the step.
-    items: int32 `[T]`.
-    gradient: of these rows, `[..., T, d]`: any number of trials at once.
+    items: int32 `[..., T]`: the same for all trials, `[T]`, or each trial's own.
+    gradient: of these rows, `[..., T, d]`: any number of trials at once. A row of zeros is one that is not uploaded.
     learning_rate: step size.
 
   Returns:
     Rows after the step, `[..., T, d]`.
   """
-  rows = public.items[items]
-  if isinstance(optimizer, LazyAdam):
-    direction, _, _ = adam_direction(optimizer.steps, optimizer.first.items[items], optimizer.second.items[items],
-                                     gradient)
-    return rows - learning_rate * jnp.where(jnp.any(gradient != 0, axis=-1, keepdims=True), direction, 0.0)
-  if not isinstance(optimizer, optax.ScaleByAdamState):
-    return rows - learning_rate * gradient
-  taken = optimizer._replace(mu=optimizer.mu.items[items], nu=optimizer.nu.items[items])
-  direction, _ = optax.scale_by_adam().update(gradient, taken)
-  return rows - learning_rate * direction
+  if transformation is DESCENT:
+    return public.items[items] - learning_rate * gradient
+  if gradient.ndim > 2:
+    one = functools.partial(step_rows, transformation, state, public, learning_rate=learning_rate)
+    own = items.ndim == gradient.ndim - 1
+    return jax.vmap(lambda items, gradient: one(items, gradient), in_axes=(0 if own else None, 0))(items, gradient)
+  return public.items[items] - learning_rate * direction_of_rows(transformation, state, public, items, gradient)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from fedrecjax.clients.local_training import TrainingData
 from fedrecjax.clients.losses import LOSSES
@@ -39,6 +40,7 @@ from fedrecjax.simulation.image_step import ImageFunctions, ImageRun, plan_image
 from fedrecjax.simulation.independent_attackers import each_alone
 from fedrecjax.simulation.participants import Attackers, Participants, fitting, prepare_attackers, who_takes_part
 from fedrecjax.simulation.records import Constants, Numbers, Parts, RoundInput, RunData, Structure, split_key
+from fedrecjax.simulation.run_optimizers import Optimizers, check_row_steps, choose_optimizers
 from fedrecjax.simulation.training_data import held_items, latest, training_data
 from fedrecjax.simulation.visual_features import check_images, seeing
 from fedrecjax.types import Attack, Defense, DefenseContext, Model, Public, ServerState, SimulationState
@@ -117,6 +119,8 @@ def plan(
   evaluation: EvalConfig,
   seed: int,
   visuals: Visuals | None = None,
+  server_optimizer: optax.GradientTransformation | None = None,
+  client_optimizer: optax.GradientTransformation | None = None,
 ) -> Run:
   """Plans a run; arguments as in :func:`fedrecjax.simulate`.
 
@@ -129,6 +133,7 @@ def plan(
     ContractError: if a part hands back something else than agreed.
   """
   _check_grants(model, attack, defense, train)
+  optimizers = choose_optimizers(train, server_optimizer, client_optimizer)
   check_images(dataset, model, attack, defense, visuals)
   attack = attack if attacker.colluding else each_alone(attack)
   keys = split_key(jax.random.key(seed, impl=GENERATOR))
@@ -136,11 +141,14 @@ def plan(
   population, rounds = who.population, who.rounds
   model, features = seeing(model, dataset, visuals, as_argument(defense.images))
   public = checked("model", "init_public", model.init_public)(keys.public, dataset.num_items)
+  check_row_steps(defense, server_optimizer, public)
   private = jitted_private(as_argument(model.init_private), keys.private, jnp.arange(population.num_clients))
   attackers = prepare_attackers(dataset, attack, who, dim=public.items.shape[1], key=keys.attack, seed=seed)
   defense = _complete(defense, train)
   samples = what_they_train_on(dataset, model, train, who, attackers, key=keys.negatives, seed=seed)
-  structure = sizes(dataset, model, attack, defense, train, who, attackers, samples, shared=public.shared)
+  structure = sizes(
+    dataset, model, attack, defense, train, who, attackers, samples, optimizers, shared=public.shared
+  )
   data = RunData(
     training=samples.data,
     evaluation=evaluation_data(
@@ -154,12 +162,13 @@ def plan(
   )
   server = ServerState(
     public, _init_defense(dataset, defense, who, samples, public, keys.defense),
-    init_optimizer(train.server_optimizer, public), features,
+    init_optimizer(optimizers.server_optimizer, public), features,
   )
+  of_clients = init_client_optimizer(optimizers.client_optimizer, private, table=optimizers.client_table)
   return Run(
     structure,
     Constants(_functions(model, attackers, defense, train), data, numbers, keys),
-    SimulationState(server, private, attackers.state, init_client_optimizer(train.client_optimizer, private)),
+    SimulationState(server, private, attackers.state, of_clients),
     rounds,
     population,
     evaluation,
@@ -196,7 +205,7 @@ def what_they_train_on(
 
 def sizes(
   dataset: Dataset, model: Model, attack: Attack, defense: Defense, train: TrainConfig, who: Participants,
-  attackers: Attackers, samples: TrainedOn, *, shared: Any,
+  attackers: Attackers, samples: TrainedOn, optimizers: Optimizers, *, shared: Any,
 ) -> Structure:
   """Every capacity and every switch of the compiled program, from the rounds that will be run."""
   population, rounds, lengths = who.population, who.rounds, samples.lists.lengths
@@ -228,6 +237,7 @@ def sizes(
     dropout=train.dropout > 0,
     pool_capacity=pool_capacity(rounds, lengths[population.num_benign :]),
     pool_tiles=pool_capacity(rounds, tiles[population.num_benign :]) if own_shared else 0,
+    **optimizers._asdict(),
   )
 
 

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from fedrecjax.clients.local_training import TrainingData
+from fedrecjax.numerics.optimizers import DESCENT
 from fedrecjax.simulation.evaluation import EvaluationData
 from fedrecjax.types import Array, Loss, Model
 
@@ -37,6 +39,9 @@ class Structure(NamedTuple):
     pseudo_items: items that each client adds to hide its own.
     pool_capacity: training samples planned for the pool of an attack (`Attack.pool`); 0 without one.
     pool_tiles: tiles planned for them.
+    server_optimizer: gradient to direction, see :mod:`fedrecjax.numerics.optimizers`.
+    client_optimizer: likewise, of the clients' own vectors.
+    client_table: whether that is one optimiser over the table of all of them.
   """
 
   num_items: int
@@ -58,6 +63,9 @@ class Structure(NamedTuple):
   pseudo_items: int = 0
   pool_capacity: int = 0
   pool_tiles: int = 0
+  server_optimizer: optax.GradientTransformationExtraArgs = DESCENT
+  client_optimizer: optax.GradientTransformationExtraArgs = DESCENT
+  client_table: bool = False
 
 
 class Parts(NamedTuple):

@@ -80,7 +80,8 @@ def train_round(
   sent = send(structure, run, state, inputs, view, trained)
   server, judged = serve(structure, run, state, inputs, view.samples.trained, sent)
   private, optimizer = step_private(
-    state.client_optimizer, state.private, inputs.clients, trained.private, client_rates(run, inputs.clients)
+    structure.client_optimizer, state.client_optimizer, state.private, inputs.clients, trained.private,
+    client_rates(run, inputs.clients), table=structure.client_table,
   )
   loss = jnp.sum(jnp.where(is_benign, trained.loss, 0.0))
   report = RoundReport(loss, jnp.sum(is_benign), judged, sent.stealth)

@@ -133,6 +133,7 @@ def serve(
     clients=jnp.sum(present, dtype=jnp.int32),
     federation=jnp.int32(structure.num_clients),
     samples=claimed_samples(inputs.clients < structure.num_benign, present, length),
+    transformation=structure.server_optimizer,
     optimizer=server.optimizer,
     learning_rate=run.numbers.learning_rate,
     key=jax.random.fold_in(run.keys.defense, inputs.number),
@@ -140,4 +141,5 @@ def serve(
   update, defense, judged = defend(structure, run.parts, sent.defense, view, sent.uploads, attacking(inputs))
   if structure.l2_rows == "table":
     update = penalize_table(server.public, update, run.numbers.l2)
-  return apply_update(server, update, run.numbers.learning_rate)._replace(defense=defense), judged
+  server = apply_update(structure.server_optimizer, server, update, run.numbers.learning_rate)
+  return server._replace(defense=defense), judged

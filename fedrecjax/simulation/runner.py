@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import optax
 
 from fedrecjax.config import AttackerConfig, EvalConfig, RunConfig, TrainConfig
 from fedrecjax.datasets import Dataset
@@ -207,6 +208,8 @@ def simulate(
   progress: Callable[[int], None] | None = None,
   debug: bool = False,
   visuals: Visuals | None = None,
+  server_optimizer: optax.GradientTransformation | None = None,
+  client_optimizer: optax.GradientTransformation | None = None,
 ) -> Result:
   """Trains and evaluates one federated recommender under an attack and a defence.
 
@@ -224,12 +227,19 @@ def simulate(
       takes seconds per round.
     visuals: images of the items, the network that sees them and, for defences that purify, a diffusion model; for
       models that see images. Targets are then drawn among items that have one.
+    server_optimizer: any optax transformation, such as `optax.adamw(1e-2)`, instead of `train.server_optimizer`. What
+      it makes of the aggregated gradient is added to the public parameters, as optax does, but times
+      `train.learning_rate`: 1.0, the default, leaves optax's own step. It is structure: the same object, used again,
+      does not recompile. It is also given the parameters, and `touched`, where items are uploaded, if it takes that.
+    client_optimizer: the same for the clients' own vectors `[d]`, with a state for each client, instead of
+      `train.client_optimizer`. What it makes is times the client's step size.
 
   Returns:
     Metrics over evaluation points, values per user at the last one, and the final state.
 
   Raises:
-    ConfigError: if a number does not fit the data set.
+    ConfigError: if a number does not fit the data set, or an optimiser is given twice or cannot do what the defence
+      asks of it.
     DataError: if the data set cannot be evaluated as asked.
     ContractError: if a part hands back something else than agreed, such as rows of another length.
     DivergedError: if training diverges.
@@ -241,7 +251,8 @@ def simulate(
   attacker = attacker or AttackerConfig()
   run = plan(
     dataset, model=model, attack=attack or Attack(), defense=defense or no_defense(), train=train, attacker=attacker,
-    evaluation=evaluation, seed=seed, visuals=visuals,
+    evaluation=evaluation, seed=seed, visuals=visuals, server_optimizer=server_optimizer,
+    client_optimizer=client_optimizer,
   )
   return execute(run, epochs=train.epochs, every=evaluation.every, progress=progress, debug=debug)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import optax
 
 from fedrecjax.types.basics import Array, Public, State, no_state
 from fedrecjax.types.images import ImageDefenseView
@@ -97,7 +98,8 @@ class DefenseView(NamedTuple):
     clients: number of those, int32 scalar.
     federation: clients in the whole federation, int32 scalar.
     samples: number of training pairs that each client claims to have, float32 `[C]`.
-    optimizer: the state of the server's optimiser before its step; see :func:`fedrecjax.server.step.step_rows`.
+    transformation: the server's optimiser, static; see :func:`fedrecjax.server.step.step_rows`.
+    optimizer: its state before the server's step.
     learning_rate: step size of the server.
     key: a key of the round.
   """
@@ -110,6 +112,7 @@ class DefenseView(NamedTuple):
   clients: Array
   federation: Array
   samples: Array
+  transformation: optax.GradientTransformationExtraArgs
   optimizer: Any
   learning_rate: Array | float
   key: Array
@@ -136,7 +139,8 @@ class Defense(NamedTuple):
     unique_rows: whether `aggregate` needs one row per client and item, in order of items, unused places last.
     adds_shared: whether the stages only ever add up the clients' gradients of shared parameters, so that they need
       not be told apart, which costs time and memory.
-    requires: what the defence must be granted: any of `"fixed_negatives"`, and `"denoiser"`, a diffusion model.
+    requires: what the defence must be granted: any of `"fixed_negatives"`; `"denoiser"`, a diffusion model; and
+      `"row_steps"`, an optimiser of the server that works on each item's row by itself.
   """
 
   client_term: Callable[[State, ClientView], tuple[ClientTerm, State]] | None = None

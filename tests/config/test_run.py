@@ -225,7 +225,8 @@ def test_without_an_attack_nobody_is_malicious():
     ({"train.dropout": 1.0}, r"train\.dropout must be at least 0 and below 1"),
     ({"train.pseudo_items": -1}, r"train\.pseudo_items must be 0 or more"),
     ({"train.local_steps": 0}, r"train\.local_steps must be positive"),
-    ({"train.client_optimizer": "momentum"}, r"train\.client_optimizer must be"),
+    ({"train.client_optimizer": "lazy_adam"}, r"train\.client_optimizer must be"),
+    ({"train.server_optimizer": "adam_table"}, r"train\.server_optimizer must be"),
     (
       {"train.client_learning_rates": "uniform"},
       r"train\.client_learning_rate must be set where train\.client_learning_rates draws",

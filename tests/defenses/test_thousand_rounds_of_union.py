@@ -10,6 +10,7 @@ import pytest
 
 from fedrecjax import defenses
 from fedrecjax.defenses.union import draw_round, uniformities
+from fedrecjax.numerics.optimizers import OPTIMIZERS
 from fedrecjax.types import ClientUpdates, Public
 from fedrecjax.uploads.rows import merge_rows
 from tests.oracles import union as oracle
@@ -72,6 +73,7 @@ def filtered(arguments):
       num_clients=C,
       items=table,
       present=present,
+      transformation=OPTIMIZERS["adam"],
       optimizer=optax.ScaleByAdamState(steps, Public(first, ()), Public(second, ())),
       learning_rate=RATE,
       key=jax.random.key(seed),

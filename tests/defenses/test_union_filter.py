@@ -1,6 +1,7 @@
 """UNION's filter against its oracle: uniformities and decisions; and whole runs."""
 
 import functools
+import typing
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +15,10 @@ from fedrecjax.config import AttackerConfig, EvalConfig, TrainConfig
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.defenses import gap_statistic
 from fedrecjax.defenses.union import draw_round, uniformities
+from fedrecjax.numerics.optimizers import DESCENT, OPTIMIZERS, ServerOptimizer, as_direction
+from fedrecjax.server.step import apply_update, init_optimizer
 from fedrecjax.simulation.runner import simulate
-from fedrecjax.types import Attack, ClientUpdates, Public
+from fedrecjax.types import Attack, ClientUpdates, ItemRows, Public, ServerState, Update
 from fedrecjax.uploads.rows import item_rows, merge_rows
 from tests.oracles import union as oracle
 from tests.support.views import defense_view
@@ -54,16 +57,17 @@ def random_round(seed):
 @functools.partial(jax.jit, static_argnames=("trial", "squared", "sample"))
 def filtered(uploads, table, present, moments, steps, key, known_ratio, *, trial, squared, sample):
   """Draws, uniformities, and which clients still send anything."""
-  optimizer = ()
+  transformation, optimizer = DESCENT, ()
   if moments is not None:
     moments = (Public(one, ()) for one in moments)
-    optimizer = optax.ScaleByAdamState(steps, *moments)
+    transformation, optimizer = OPTIMIZERS["adam"], optax.ScaleByAdamState(steps, *moments)
   view = defense_view(
     num_items=M,
     num_clients=C,
     items=table,
     present=present,
     clients=jnp.sum(present, dtype=jnp.int32),
+    transformation=transformation,
     optimizer=optimizer,
     learning_rate=0.4,
     key=key,
@@ -138,6 +142,43 @@ def test_filter_matches_the_oracle_on_random_rounds(variant):
     rejecting += bool(rejected)
     keeping += not rejected
   assert rejecting >= 5 and keeping >= 5
+
+
+OF_SERVERS = {name: OPTIMIZERS[name] for name in typing.get_args(ServerOptimizer)} | {
+  "adamw": as_direction(optax.adamw(0.5, weight_decay=0.2))
+}
+
+
+@pytest.mark.parametrize("name", OF_SERVERS)
+def test_a_trial_measures_the_step_that_the_server_would_take(name):
+  """Each client's uniformity against that of the table after its upload alone."""
+  optimizer, items = OF_SERVERS[name], jnp.arange(0, M, 2)
+  table, _, uploads, arrays, _ = random_round(3)
+  public = Public(jnp.asarray(table), ())
+  server = ServerState(public, (), init_optimizer(optimizer, public))
+  take = jax.jit(functools.partial(apply_update, optimizer))
+
+  def alone(client):
+    rows = np.zeros((M, D), np.float32)
+    rows[list(uploads[client])] = list(uploads[client].values())
+    places = np.where(np.isin(np.arange(M), list(uploads[client])), np.arange(M), M)
+    return Update(ItemRows(jnp.asarray(places), jnp.asarray(rows)))
+
+  for client in list(uploads)[:2]:
+    server = take(server, alone(client), 0.4)
+  view = defense_view(num_items=M, num_clients=C, items=None)._replace(
+    public=server.public, transformation=optimizer, optimizer=server.optimizer, learning_rate=0.4
+  )
+  measure = jax.jit(lambda uploads: uniformities(
+    merge_rows(uploads, M), view, items, trial="optimizer", squared=True
+  ))
+  values = np.asarray(measure(arrays))
+  expected = [
+    oracle.uniformity(np.asarray(take(server, alone(client), 0.4).public.items[items], float), squared=True)
+    for client in uploads
+  ]
+  np.testing.assert_allclose(values[list(uploads)], expected, rtol=2e-5)
+  assert len(set(np.round(expected, 4))) == len(expected) > 2
 
 
 def test_an_earlier_filter_may_have_dropped_rows():

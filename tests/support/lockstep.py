@@ -39,6 +39,7 @@ def make_run(
   evaluation: EvalConfig = EVALUATION,
   seed: int = 0,
   visuals: Visuals | None = None,
+  **optimizers: Any,
 ) -> Run:
   """A planned run, by default MF with vectors large enough for every term to count."""
   return plan(
@@ -51,6 +52,7 @@ def make_run(
     evaluation=evaluation,
     seed=seed,
     visuals=visuals,
+    **optimizers,
   )
 
 

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from fedrecjax.numerics.optimizers import DESCENT
 from fedrecjax.types import DefenseView, Public
 
 
@@ -21,6 +22,7 @@ def defense_view(*, num_items, num_clients, clients=None, items=None, **changes)
     clients=jnp.int32(clients),
     federation=jnp.int32(num_clients),
     samples=present.astype(jnp.float32),
+    transformation=DESCENT,
     optimizer=(),
     learning_rate=1.0,
     key=jax.random.key(0),

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from fedrecjax.attacks.targeted.invented_clients import invented_loss, outside
-from fedrecjax.clients.optimizer import adam_direction
 from fedrecjax.clients.sampling import distinct_from_bits
+from fedrecjax.numerics.optimizers import OPTIMIZERS
 from fedrecjax.types import Loss, Model
 
 InnerOptimizer = Literal["adam", "sgd"]
@@ -96,12 +96,11 @@ def synthetic_user(
   def total(private: jax.Array) -> jax.Array:
     return invented_loss(model, loss, private, positives, negatives, shared)
 
-  def step(number: jax.Array, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-    private, first, second = carry
-    direction = jax.grad(total)(private)
-    if optimizer == "adam":
-      direction, first, second = adam_direction(number, first, second, direction)
-    return private - step_size * direction, first, second
+  transformation = OPTIMIZERS[optimizer]
 
-  still = jnp.zeros_like(private)
-  return lax.fori_loop(0, steps, step, (private, still, still))[0]
+  def step(_: jax.Array, carry: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
+    private, state = carry
+    direction, state = transformation.update(jax.grad(total)(private), state)
+    return private - step_size * direction, state
+
+  return lax.fori_loop(0, steps, step, (private, transformation.init(private)))[0]

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from fedrecjax.clients.optimizer import adam_direction
 from fedrecjax.clients.sampling import Complement, complement_of, distinct_numbers, draw_negatives
 from fedrecjax.clients.user_vectors import vector_without_items
 from fedrecjax.datasets import ItemLists
 from fedrecjax.types import Array, Model, Public
 from fedrecjax.uploads.rows import ragged
+
+_FIRST_DECAY, _SECOND_DECAY, _EPSILON = 0.9, 0.999, 1e-8
 
 
 class PublicLists(NamedTuple):
@@ -205,10 +206,31 @@ def adam_pass(
     negative_rows = table[negatives.at[held.entry].get(mode="clip")]
     own = state.users.at[users].get(mode="clip")
     slope = jax.grad(ranking_loss, argnums=1)(model, own, rows, negative_rows, shared, held.member, held.valid)
-    direction, first, second = adam_direction(state.steps, state.first, state.second, slope, users)
-    return Approximation(state.users - learning_rate * direction, state.steps + 1, first, second), None
+    return _adam_step(state, users, slope, learning_rate), None
 
   return lax.scan(step, state, jnp.arange(count, dtype=jnp.int32))[0]
+
+
+def _adam_step(
+  state: Approximation, users: Array, gradient: Array, learning_rate: Array | float
+) -> Approximation:
+  """One step of Adam (Kingma and Ba, 2015, Algorithm 1) for all users, of whom a few have a gradient.
+
+  optax takes a gradient of all users, which would cost one more pass over their table for each batch.
+
+  Args:
+    state: before the step.
+    users: whose gradient it is, int32 `[B]`, each once; one beyond the last is dropped.
+    gradient: `[B, d]`.
+    learning_rate: step size.
+  """
+  first = (_FIRST_DECAY * state.first).at[users].add((1 - _FIRST_DECAY) * gradient, mode="drop")
+  second = (_SECOND_DECAY * state.second).at[users].add((1 - _SECOND_DECAY) * gradient * gradient, mode="drop")
+  steps = state.steps + 1
+  taken = steps.astype(first.dtype)
+  deviation = jnp.sqrt(second / (1 - _SECOND_DECAY**taken)) + _EPSILON
+  moved = state.users - learning_rate * (first / (1 - _FIRST_DECAY**taken) / deviation)
+  return Approximation(moved, steps, first, second)
 
 
 def refresh(
