@@ -258,6 +258,14 @@ def test_stealth_by_hand():
   np.testing.assert_allclose(columns["norm_percentile"], [2 / 3])
 
 
+def test_of_rows_of_one_length_each_is_half_behind_the_other():
+  row = jnp.array([1.0, 2.0, 2.0, 2.0])[:, None]
+  uploads = ClientUpdates(jnp.array([0, 0, 0, 1]), jnp.arange(4), row)
+  hostile = jnp.array([False, True])
+  sums = measure_stealth([uploads], hostile, ~hostile, jnp.int32(0), 4)
+  np.testing.assert_allclose(stealth_columns(np.asarray(sums)[None])["norm_percentile"], [2 / 3])
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_norm_percentile_is_that_of_all_pairs(seed):
   random = np.random.default_rng(seed)
