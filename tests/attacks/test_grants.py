@@ -15,7 +15,8 @@ from fedrecjax.simulation.independent_attackers import each_alone
 from fedrecjax.simulation.round_attack import pool_uploads
 from fedrecjax.simulation.runner import AttackError, simulate
 from fedrecjax.types import Attack, ClientUpdates
-from fedrecjax.uploads.rows import item_rows, merge_rows
+from fedrecjax.uploads.rows import item_rows, merge_rows, no_uploads
+from tests.attacks.malicious_round import by_slot, public_of, view_of
 from tests.support.lockstep import final_state, honest_uploads, make_run, simulated, step
 
 TRAIN = TrainConfig(epochs=4, clients_per_round=6, learning_rate=0.5)
@@ -217,6 +218,20 @@ def test_clients_that_do_not_collude_attack_as_if_alone(small):
   assert max(received) > 1
 
 
+def test_attackers_that_act_alone_draw_numbers_of_their_own():
+  def send_noise(state, uploads, view, key):
+    del uploads
+    noise = jnp.broadcast_to(jax.random.normal(key, (4,)), (view.slot.shape[0], 1, 4))
+    return item_rows(view.slot, view.active, view.targets, noise, 14), state
+
+  model = models.mf(dim=4)
+  view = view_of(model, public_of(model, 0), [7])
+  sent, _ = each_alone(Attack(send_noise, colludes=True)).poison((), no_uploads(4), view, jax.random.key(0))
+  rows = by_slot(sent)
+  assert rows.keys() == {4, 9, 6}
+  assert len({rows[slot][7].tobytes() for slot in rows}) == 3
+
+
 def rows_of(run, client):
   """The items that a client's samples are over."""
   data = run.constants.data.training
@@ -256,6 +271,14 @@ def test_stealth_by_hand():
   columns = stealth_columns(sums[None])
   assert columns["malicious_rows"] == [2] and columns["benign_rows"] == [1]
   np.testing.assert_allclose(columns["norm_percentile"], [2 / 3])
+
+
+def test_of_rows_of_one_length_each_is_half_behind_the_other():
+  row = jnp.array([1.0, 2.0, 2.0, 2.0])[:, None]
+  uploads = ClientUpdates(jnp.array([0, 0, 0, 1]), jnp.arange(4), row)
+  hostile = jnp.array([False, True])
+  sums = measure_stealth([uploads], hostile, ~hostile, jnp.int32(0), 4)
+  np.testing.assert_allclose(stealth_columns(np.asarray(sums)[None])["norm_percentile"], [2 / 3])
 
 
 @pytest.mark.parametrize("seed", range(5))

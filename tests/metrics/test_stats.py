@@ -50,7 +50,9 @@ def test_one_value_has_no_interval():
 
 
 def test_pairs_follow_users_not_places():
-  difference = paired_difference([3, 1, 2, 8], [0.3, 0.1, 0.2, math.nan], [1, 2, 3, 4], [0.0, 0.0, 0.0, 9.0])
+  difference = paired_difference(
+    [3, 1, 2, 8], [0.3, 0.1, 0.2, math.nan], [1, 2, 3, 4, 0], [0.0, 0.0, 0.0, 9.0, 9.0]
+  )
   assert difference.mean == pytest.approx(0.2) and difference.num_values == 3
   assert difference.half_width == pytest.approx(mean_interval([0.1, 0.2, 0.3]).half_width)
 

@@ -9,8 +9,9 @@ import pytest
 
 from fedrecjax import attacks, defenses, models
 from fedrecjax.config import AttackerConfig, TrainConfig
+from fedrecjax.simulation.round import claimed_samples, without_dropped
 from fedrecjax.simulation.runner import simulate
-from fedrecjax.types import Attack, Defense
+from fedrecjax.types import Attack, ClientUpdates, Defense
 from fedrecjax.uploads.rows import item_rows, keep_clients
 from tests.oracles import aggregation, training
 from tests.support.lockstep import (
@@ -24,6 +25,7 @@ from tests.support.lockstep import (
   simulated,
   step,
 )
+from tests.support.views import defense_view
 
 FIVE_PER_ROUND = {
   "epochs": 2,
@@ -327,6 +329,27 @@ def test_an_omniscient_attack_sees_the_benign_uploads_alone(small):
   for uploads, wanted in zip(final_state(run).attack, (range(12), range(12, 15)), strict=True):
     used = np.asarray(uploads.item) < 30
     assert set(clients[np.asarray(uploads.client)[used]]) == set(wanted)
+
+
+def test_malicious_clients_without_data_claim_what_benign_ones_have_on_average():
+  is_benign, present = jnp.array([True, True, False, False, False]), jnp.array([True, True, True, True, False])
+  claimed = claimed_samples(is_benign, present, jnp.array([2, 6, 0, 5, 0]))
+  assert claimed.tolist() == [2.0, 6.0, 4.0, 5.0, 0.0]
+
+
+def test_clients_of_which_a_filter_leaves_nothing_take_no_part():
+  # Client 0 loses everything, 1 one of its rows, 2 sent nothing at all; 3 is an empty place.
+  before = ClientUpdates(jnp.array([0, 0, 1, 1]), jnp.array([2, 4, 1, 2]), jnp.ones((4, 2)))
+  after = before._replace(item=jnp.array([5, 5, 5, 2]))
+  view = defense_view(num_items=5, num_clients=4, clients=3)
+  rows_alone = without_dropped(view, before, after)
+  assert rows_alone.present.tolist() == [False, True, True, False] and int(rows_alone.clients) == 2
+  # Shared gradients are something, too.
+  sent = jnp.array([True, True, False, False])
+  before = before._replace(sent=sent)
+  for left, takes_part in ((sent, True), (sent.at[0].set(False), False)):
+    present = without_dropped(view, before, after._replace(sent=left)).present
+    assert present.tolist() == [takes_part, True, True, False]
 
 
 def test_a_filter_may_drop_clients_before_a_rule(small):

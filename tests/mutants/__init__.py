@@ -1,0 +1,1 @@
+"""Seeded mistakes and the tests that find them: `python -m tests.mutants`."""
