@@ -15,6 +15,7 @@ from fedrecjax.config import (
   SECTIONS,
   ConfigError,
   RunConfig,
+  defense_parts,
   from_flat,
   owner_of,
   owners,
@@ -100,7 +101,7 @@ def expand(blocks: Sequence[Settings], overrides: Settings) -> list[Cell]:
 def _owners_of(values: Mapping[str, Any]) -> set[str]:
   """The owners of the fields of a cell with these axes."""
   methods = [("model", values.get("model", "mf")), ("attack", values.get("attack", "none"))]
-  methods += [("defense", part) for part in values.get("defense", "none").split("+")]
+  methods += [("defense", part) for part in defense_parts(values.get("defense", "none"))]
   return {owner_of(kind, name) for kind, name in methods} | set(SECTIONS)
 
 

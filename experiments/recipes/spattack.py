@@ -5,13 +5,13 @@ from experiments.recipes.recipe import Figure, Recipe
 
 _SETTINGS = {
   **{name: value for name, value in TRAIN_SPATTACK.items() if not name.startswith("none.")},
-  # Everybody in every round, malicious clients too.
-  "train.clients_per_round": "1000",
+  "train.clients_per_round": "all",
   "dataset": "ml-100k",
   "model": "mf",
   "mf.dim": "32",
-  # 29 malicious clients beside 943 users: 3 % of all.
-  "attacker.malicious_ratio": "0.030928",
+  # 29 malicious clients beside 943 users.
+  "attacker.malicious_ratio": "0.03",
+  "attacker.ratio_of": "all",
   "eval.preset": "spattack",
   "eval.every": "10",
   "seed": "0-2",
@@ -21,7 +21,6 @@ _ALL = f"{_DENSE},spattack_os,spattack_ls"
 # Baselines work on data and on honest gradients: their clients are users taken over, with the data that they had.
 _BASELINES = {
   "attack": "label_flip,fedattack,gaussian,lie,cluster,fang", "attacker.membership": "converted",
-  "attacker.malicious_ratio": "0.03",
 }
 # The published rules are told how many malicious clients there are.
 _TOLD = "29"
@@ -47,7 +46,7 @@ SPATTACK_TABLE3 = Recipe(
   settings=(
     {**_SETTINGS, **_MEAN, "attack": _ALL, "defense": "none"},
     {**_SETTINGS, **_MEAN, **_BASELINES, "defense": "none"},
-    {**_SETTINGS, **_MEAN, "attack": _ALL, "defense": "norm_bound+none", "norm_bound.max_norm": "1.0"},
+    {**_SETTINGS, **_MEAN, "attack": _ALL, "defense": "norm_bound", "norm_bound.max_norm": "1.0"},
     {**_SETTINGS, "attack": _ALL, "defense": "median", "median.scale": "mean"},
     # The paper leaves out the sparse attacks here: the number of malicious rows differs from item to item.
     {**_SETTINGS, "attack": _DENSE, "defense": "trimmed_mean", "trimmed_mean.f_rule": "number",

@@ -18,6 +18,7 @@ from experiments.grid import AXES, Cell, shown
 from experiments.results.integrity import digest_of
 from experiments.results.paths import cell_dir, finished_config, finished_dirs
 from fedrecjax.config import owners
+from fedrecjax.methods.fields import words_beside_numbers
 from fedrecjax.simulation.runner import Result
 
 _IDENTITY = ("config_hash", "version")
@@ -35,6 +36,8 @@ def field_types() -> dict[str, type[pl.DataType]]:
 
 
 def _column_type(annotation: Any) -> type[pl.DataType]:
+  if words_beside_numbers(annotation):
+    return pl.String
   if typing.get_origin(annotation) in (types.UnionType, typing.Union):
     annotation = next(one for one in typing.get_args(annotation) if one is not type(None))
   if typing.get_origin(annotation) in (Literal, tuple):
@@ -63,7 +66,7 @@ def cell_frames(cell: Cell, result: Result, version: str) -> tuple[pl.DataFrame,
     pl.lit(version, pl.String).alias("version"),
   ]
   for name, value in cell.flat.items():
-    plain = shown(value) if isinstance(value, list) else value
+    plain = shown(value) if kinds[name] is pl.String and value is not None else value
     constants.append(pl.lit(plain, kinds[name]).alias(name))
   per_user = pl.DataFrame({"user": np.asarray(result.users, np.int64), **result.per_user}).fill_nan(None)
   return metrics.with_columns(constants), per_user

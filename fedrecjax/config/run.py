@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import typing
@@ -24,7 +25,7 @@ from fedrecjax.config.sections import (
   require,
 )
 from fedrecjax.defenses import DEFENSES
-from fedrecjax.methods.fields import expected, fits, is_optional, takes_numbers
+from fedrecjax.methods.fields import expected, fits, is_optional, takes_numbers, words_beside_numbers
 from fedrecjax.methods.registry import Registry, described
 from fedrecjax.models import MODELS
 
@@ -65,7 +66,8 @@ class RunConfig:
     dataset: name of a data set or path of a file.
     model: base recommender.
     attack: attack.
-    defense: parts of the defence, in order.
+    defense: parts of the defence, in order; one that has no aggregation rule ends in the rule `none`, with the run's
+      `none.*` fields.
     seed: seed of everything drawn in the run except the data.
     data: see :class:`DataConfig`.
     train: see :class:`TrainConfig`.
@@ -94,7 +96,7 @@ class RunConfig:
       "dataset": self.dataset,
       "model": self.model.name,
       "attack": self.attack.name,
-      "defense": "+".join(part.name for part in self.defense),
+      "defense": _defense_name([part.name for part in self.defense]),
       "seed": self.seed,
     }
     sections = [(name, getattr(self, name)) for name in SECTIONS if name != "images" or self.images.source != "none"]
@@ -110,6 +112,26 @@ class RunConfig:
     """16 hexadecimal digits that depend on every field, and on nothing else."""
     text = json.dumps(self.flat(), sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def defense_parts(text: str) -> list[str]:
+  """The parts of a defence, with the rule `none` behind parts of which none aggregates.
+
+  >>> defense_parts("norm_bound"), defense_parts("norm_bound+median"), defense_parts("none")
+  (['norm_bound', 'none'], ['norm_bound', 'median'], ['none'])
+  """
+  parts = text.split("+")
+  return parts if any(_aggregates(part) for part in parts) else [*parts, "none"]
+
+
+@functools.cache
+def _aggregates(name: str) -> bool:
+  return name not in DEFENSES.names() or DEFENSES[name].constructor().aggregate is not None
+
+
+def _defense_name(parts: list[str]) -> str:
+  """The name of a defence: `norm_bound` and `norm_bound+none` are the same one."""
+  return "+".join(parts[:-1] if len(parts) > 1 and parts[-1] == "none" else parts)
 
 
 def owner_of(kind: str, name: str) -> str:
@@ -152,6 +174,10 @@ def parse(annotation: Any, text: str, name: str) -> Any:
     if text.lower() == "none":
       return None
     annotation = next(one for one in typing.get_args(annotation) if one is not type(None))
+  if words_beside_numbers(annotation):
+    if text in words_beside_numbers(annotation):
+      return text
+    annotation = int
   readers: dict[Any, Callable[[str], Any]] = {
     bool: lambda text: {"true": True, "1": True, "false": False, "0": False}[text.lower()],
     int: int,
@@ -190,7 +216,7 @@ def from_flat(values: dict[str, Any]) -> RunConfig:
   require(isinstance(seed, int) and 0 <= seed < 2**31, "seed", "an integer of at least 0 and below 2^31", seed)
   names = {"model": values.pop("model", "mf"), "attack": values.pop("attack", "none"),
            "defense": values.pop("defense", "none")}
-  chosen = {"model": [names["model"]], "attack": [names["attack"]], "defense": names["defense"].split("+")}
+  chosen = {"model": [names["model"]], "attack": [names["attack"]], "defense": defense_parts(names["defense"])}
   if len(set(chosen["defense"])) < len(chosen["defense"]):
     raise ConfigError(f"defense {names['defense']!r} names a part twice")
   methods: dict[str, list[MethodConfig]] = {}

@@ -75,7 +75,7 @@ class TrainConfig:
 
   Attributes:
     epochs: epochs to train; an epoch has as many rounds as it takes to visit every client once.
-    clients_per_round: clients in a round, C.
+    clients_per_round: clients in a round, C; "all" for everybody, malicious clients too (Spattack).
     participation: "shuffled" visits every client once per epoch, in shuffled batches; "uniform" draws C clients for
       every round.
     loss: "bce" (PIECK Eq. 2) or "bpr".
@@ -121,7 +121,7 @@ class TrainConfig:
   """
 
   epochs: int = 300
-  clients_per_round: int = 256
+  clients_per_round: int | Literal["all"] = 256
   participation: Literal["shuffled", "uniform"] = "shuffled"
   loss: Literal["bce", "bpr"] = "bce"
   reduction: Literal["mean", "sum"] = "mean"
@@ -147,7 +147,9 @@ class TrainConfig:
 
   def __post_init__(self) -> None:
     _check_fields(self)
-    for field in ("epochs", "clients_per_round", "num_negatives", "learning_rate", "local_steps"):
+    require(self.clients_per_round == "all" or self.clients_per_round > 0, "train.clients_per_round",
+            "positive or all", self.clients_per_round)
+    for field in ("epochs", "num_negatives", "learning_rate", "local_steps"):
       require(getattr(self, field) > 0, f"train.{field}", "positive", getattr(self, field))
     for field in ("client_learning_rate", "row_clip", "privacy_clip"):
       value = getattr(self, field)
@@ -181,8 +183,10 @@ class AttackerConfig:
   """What every attack has in common: how many malicious clients there are and what they promote.
 
   Attributes:
-    malicious_ratio: malicious clients as a share of the benign users (added) or of all users (converted); the
-      number is rounded down.
+    malicious_ratio: malicious clients as a share of `ratio_of`; the number is rounded down.
+    ratio_of: what the share is of: the "users" of the data set, which are the benign clients where malicious ones are
+      added and all clients where users are converted (PIECK, FedRecAttack, ClusterAttack); "all" clients (Spattack); or
+      the "benign" ones.
     membership: "added" puts malicious clients beside the users; "converted" takes users over.
     targets: how targets are chosen: "random" items, the "least_popular" ones (ties at random), or "given" ones.
     num_targets: number of targets, T.
@@ -198,6 +202,7 @@ class AttackerConfig:
   """
 
   malicious_ratio: float = 0.05
+  ratio_of: Literal["users", "all", "benign"] = "users"
   membership: Literal["added", "converted"] = "added"
   targets: Literal["random", "least_popular", "given"] = "random"
   num_targets: int = 1

@@ -31,7 +31,8 @@ class Rounds(NamedTuple):
 
 
 def draw_rounds(
-  seed: int, *, num_clients: int, num_benign: int, clients_per_round: int, epochs: int, participation: Participation
+  seed: int, *, num_clients: int, num_benign: int, clients_per_round: int | Literal["all"], epochs: int,
+  participation: Participation
 ) -> Rounds:
   """Draws the clients of every round.
 
@@ -39,7 +40,7 @@ def draw_rounds(
     seed: of the run. Each epoch has a stream of its own, so that a longer run begins like a shorter one.
     num_clients: benign and malicious clients together; malicious clients have the highest numbers.
     num_benign: benign clients.
-    clients_per_round: C.
+    clients_per_round: C; "all" for everybody.
     epochs: number of epochs; one has as many rounds as it takes to visit every client once.
     participation: "shuffled" visits every client once per epoch, in batches of a new shuffle (the last may be
       short); "uniform" draws C different clients for each round.
@@ -48,7 +49,7 @@ def draw_rounds(
     The rounds. No round of the run exceeds the capacity A, which is the same for most seeds; see
     :func:`sample_capacity`.
   """
-  size = min(clients_per_round, num_clients)
+  size = num_clients if clients_per_round == "all" else min(clients_per_round, num_clients)
   per_epoch = -(-num_clients // size)
   clients = np.full((epochs, per_epoch, size), num_clients, np.int32)
   for epoch in range(epochs):

@@ -73,9 +73,15 @@ def choose_targets(
 
 
 def num_malicious(dataset: Dataset, config: AttackerConfig) -> int:
-  """Number of malicious clients."""
+  """Number of malicious clients, whose share of what `config.ratio_of` says is at most `config.malicious_ratio`."""
+  ratio, added = config.malicious_ratio, config.membership == "added"
+  of_users = {
+    "users": ratio,
+    "all": ratio / (1 - ratio) if added else ratio,
+    "benign": ratio if added else ratio / (1 + ratio),
+  }
   # A product just under an integer counts as that integer: 0.29 * 100 users are 29.
-  return int(config.malicious_ratio * dataset.num_users + 1e-9)
+  return int(of_users[config.ratio_of] * dataset.num_users + 1e-9)
 
 
 def make_population(

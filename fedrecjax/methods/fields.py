@@ -16,6 +16,17 @@ def choices(annotation: Any) -> tuple[str, ...]:
   return typing.get_args(annotation) if typing.get_origin(annotation) is Literal else ()
 
 
+def words_beside_numbers(annotation: Any) -> tuple[str, ...]:
+  """The words that a field of integers takes too.
+
+  >>> words_beside_numbers(int | Literal["all"]), words_beside_numbers(int)
+  (('all',), ())
+  """
+  if typing.get_origin(annotation) not in (types.UnionType, typing.Union):
+    return ()
+  return tuple(word for one in typing.get_args(annotation) for word in choices(one))
+
+
 def takes_numbers(annotation: Any) -> bool:
   """Whether a field is a float, or a float that may be absent."""
   return annotation is float or (is_optional(annotation) and float in typing.get_args(annotation))
@@ -38,6 +49,8 @@ def expected(annotation: Any) -> str:
   """
   if choices(annotation):
     return "one of " + ", ".join(choices(annotation))
+  if words_beside_numbers(annotation):
+    return " or ".join(["an integer", *words_beside_numbers(annotation)])
   if is_optional(annotation):
     return expected(next(one for one in typing.get_args(annotation) if one is not type(None))) + " or none"
   words = {int: "an integer", float: "a finite number", bool: "true or false", str: "a text"}
@@ -48,6 +61,8 @@ def fits(annotation: Any, value: Any) -> bool:
   """Whether a value can stand in a field; traced values fit any number."""
   if choices(annotation):
     return value in choices(annotation)
+  if words_beside_numbers(annotation):
+    return fits(int, value) or (isinstance(value, str) and value in words_beside_numbers(annotation))
   if is_optional(annotation):
     return value is None or fits(next(one for one in typing.get_args(annotation) if one is not type(None)), value)
   if annotation is float:

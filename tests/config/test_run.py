@@ -44,6 +44,7 @@ GOLDEN = {
   "train.privacy_clip": None,
   "train.privacy_noise": 0.0,
   "attacker.malicious_ratio": 0.05,
+  "attacker.ratio_of": "users",
   "attacker.membership": "added",
   "attacker.targets": "given",
   "attacker.num_targets": 1,
@@ -77,7 +78,7 @@ GOLDEN = {
   "median.dense_zeros": False,
   "median.shared": "rule",
 }
-GOLDEN_HASH = "a792cc7f21d05eff"
+GOLDEN_HASH = "338ad41f772c3543"
 
 
 def test_the_hash_of_a_fixed_configuration():
@@ -124,6 +125,7 @@ def test_the_hash_depends_on_every_field(field):
   value = GOLDEN[field]
   other = {
     "dataset": "ml-1m",
+    "attacker.ratio_of": "all",
     "defense": "median+norm_bound",
     "data.split": "random",
     "data.repeats": "drop",
@@ -369,3 +371,25 @@ def test_target_items_alone_say_that_targets_are_given():
   alone = from_flat({"attack": "random", "attacker.target_items": [3, 1]})
   both = from_flat({"attack": "random", "attacker.target_items": [3, 1], "attacker.targets": "given"})
   assert alone == both and alone.attacker.targets == "given"
+
+
+def test_a_defense_without_a_rule_ends_in_the_rule_none_with_the_runs_settings():
+  implicit = from_flat({"defense": "norm_bound", "none.scale": "mean"})
+  explicit = from_flat({"defense": "norm_bound+none", "none.scale": "mean"})
+  assert implicit == explicit and implicit.hash() == explicit.hash()
+  assert implicit.flat()["defense"] == "norm_bound" and implicit.flat()["none.scale"] == "mean"
+  assert [part.name for part in implicit.defense] == ["norm_bound", "none"]
+  assert implicit.defense[1].hyperparameters.scale == "mean"
+  assert from_flat(implicit.flat()) == implicit
+  with pytest.raises(ConfigError, match=r"field none\.scale belongs to no part of this run"):
+    from_flat({"defense": "norm_bound+median", "none.scale": "mean"})
+
+
+def test_clients_per_round_may_be_all():
+  assert parse(int | Literal["all"], "all", "f") == "all" and parse(int | Literal["all"], "7", "f") == 7
+  with pytest.raises(ConfigError, match="f must be an integer or all, got 'some'"):
+    parse(int | Literal["all"], "some", "f")
+  assert from_flat({"train.clients_per_round": "all"}).train.clients_per_round == "all"
+  for bad in (0, -3, "some", 2.5):
+    with pytest.raises(ConfigError, match=r"train\.clients_per_round must be"):
+      from_flat({"train.clients_per_round": bad})

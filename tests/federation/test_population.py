@@ -37,6 +37,25 @@ def test_number_of_malicious_clients_is_rounded_down(ratio, users, count):
   assert make_population(dataset, AttackerConfig(malicious_ratio=ratio), 0).num_malicious == count
 
 
+@pytest.mark.parametrize("membership", ["added", "converted"])
+@pytest.mark.parametrize("ratio", [0.01, 0.03, 0.25, 0.5, 0.8])
+def test_what_a_share_is_of(membership, ratio):
+  """The largest number of malicious clients whose share of what is named is at most the ratio."""
+  users = 943
+  dataset = Dataset(
+    "d", users, 5, ItemLists.from_lists([[0]] * users), ItemLists.from_lists([[1]] * users)
+  )
+  for ratio_of in ("users", "all", "benign"):
+
+    def share(count, ratio_of=ratio_of):
+      benign = users if membership == "added" else users - count
+      return count / {"users": users, "all": benign + count, "benign": benign}[ratio_of]
+
+    config = AttackerConfig(malicious_ratio=ratio, ratio_of=ratio_of, membership=membership)
+    count = make_population(dataset, config, 0).num_malicious
+    assert share(count) <= ratio + 1e-9 < share(count + 1)
+
+
 def test_least_popular_targets_break_ties_at_random(small):
   config = AttackerConfig(targets="least_popular", num_targets=2)
   chosen = [make_population(small, config, seed).targets for seed in range(20)]
