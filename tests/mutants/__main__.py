@@ -24,7 +24,8 @@ from typing import NamedTuple
 from rich.console import Console
 
 from experiments.tables import Table, print_table
-from tests.mutants.mutants import MUTANTS, Mutant
+from tests.mutants.mutant import Mutant
+from tests.mutants.mutants import MUTANTS
 
 ROOT = pathlib.Path(__file__).parents[2]
 # The rest of a checkout is not needed by any test that a mistake names, and may be large.

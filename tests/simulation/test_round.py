@@ -9,7 +9,8 @@ import pytest
 
 from fedrecjax import attacks, defenses, models
 from fedrecjax.config import AttackerConfig, TrainConfig
-from fedrecjax.simulation.round import claimed_samples, without_dropped
+from fedrecjax.defenses.presence import without_rejected
+from fedrecjax.simulation.round_server import claimed_samples
 from fedrecjax.simulation.runner import simulate
 from fedrecjax.types import Attack, ClientUpdates, Defense
 from fedrecjax.uploads.rows import item_rows, keep_clients
@@ -342,13 +343,13 @@ def test_clients_of_which_a_filter_leaves_nothing_take_no_part():
   before = ClientUpdates(jnp.array([0, 0, 1, 1]), jnp.array([2, 4, 1, 2]), jnp.ones((4, 2)))
   after = before._replace(item=jnp.array([5, 5, 5, 2]))
   view = defense_view(num_items=5, num_clients=4, clients=3)
-  rows_alone = without_dropped(view, before, after)
+  rows_alone = without_rejected(view, before, after)
   assert rows_alone.present.tolist() == [False, True, True, False] and int(rows_alone.clients) == 2
   # Shared gradients are something, too.
   sent = jnp.array([True, True, False, False])
   before = before._replace(sent=sent)
   for left, takes_part in ((sent, True), (sent.at[0].set(False), False)):
-    present = without_dropped(view, before, after._replace(sent=left)).present
+    present = without_rejected(view, before, after._replace(sent=left)).present
     assert present.tolist() == [takes_part, True, True, False]
 
 
