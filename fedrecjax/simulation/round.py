@@ -103,7 +103,6 @@ def train_rounds(
     The state after the last round, and what the rounds tell about themselves.
   """
   run = run._replace(parts=checked_parts(run.parts))
-  run = run._replace(parts=checked_parts(run.parts))
 
   def one_round(state: SimulationState, inputs: RoundInput) -> tuple[SimulationState, RoundReport]:
     return train_round(structure, run, state, inputs)
