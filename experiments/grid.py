@@ -98,6 +98,44 @@ def expand(blocks: Sequence[Settings], overrides: Settings) -> list[Cell]:
   return in_order_of_structure(list(cells.values()))
 
 
+def parse_only(text: str) -> dict[str, tuple[str, ...]]:
+  """Reads FIELD=VALUE+VALUE,...: which values of which fields are wanted.
+
+  Raises:
+    UsageError: if the text is no such list.
+
+  >>> parse_only("attack=none+spattack_od,defense=median")
+  {'attack': ('none', 'spattack_od'), 'defense': ('median',)}
+  """
+  wanted = {}
+  for part in filter(None, text.split(",")):
+    field, equals, values = part.strip().partition("=")
+    if not (equals and field and values):
+      raise UsageError(f"--only must be a comma list of FIELD=VALUE+VALUE, got {part!r}")
+    wanted[field] = tuple(values.split("+"))
+  return wanted
+
+
+def select(cells: Sequence[Cell], wanted: Mapping[str, Sequence[str]]) -> list[Cell]:
+  """The cells whose fields have one of the wanted values.
+
+  Raises:
+    UsageError: if no cell has such a field, or none is left.
+  """
+  for field in wanted:
+    if not any(field in cell.flat for cell in cells):
+      raise UsageError(f"--only: no cell has a field {field}")
+  # A value may itself be joined with +, as a defense of two parts.
+  texts = {field: {*values, "+".join(values)} for field, values in wanted.items()}
+  left = [
+    cell for cell in cells
+    if all(field in cell.flat and shown(cell.flat[field]) in values for field, values in texts.items())
+  ]
+  if not left:
+    raise UsageError(f"--only leaves none of the {len(cells)} cells")
+  return left
+
+
 def _owners_of(values: Mapping[str, Any]) -> set[str]:
   """The owners of the fields of a cell with these axes."""
   methods = [("model", values.get("model", "mf")), ("attack", values.get("attack", "none"))]

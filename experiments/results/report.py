@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from experiments.grid import Cell, shown, varying_fields
+from experiments.grid import Cell, expand, shown, varying_fields
 from experiments.recipes.recipe import Figure, Recipe
 from experiments.results.cell_files import read_per_user
 from experiments.tables import Table
+from fedrecjax.attacks import UNTARGETED
 from fedrecjax.config import from_flat, owner_of
 from fedrecjax.metrics.stats import Interval, mean_interval, paired_difference
 
 _PREFERRED_METRICS = ("hr@10", "ndcg@10", "er@5", "er@10")
-_COMPARED = "hr@10"
+_COMPARED = ("hr@10", "ndcg@10")
 
 
 class Group(NamedTuple):
@@ -58,6 +59,7 @@ def summarise(
   title: str,
   metrics: Sequence[str] = (),
   figures: Sequence[Figure] = (),
+  figures_of: Set[str] = frozenset(),
   notes: Sequence[str] = (),
 ) -> Table:
   """The table of a sweep.
@@ -68,16 +70,20 @@ def summarise(
     title: of the table.
     metrics: columns to show; by default the usual ones that were measured.
     figures: what a paper prints; a column of the paper's stands beside each of ours that it has.
+    figures_of: the configurations that they belong to, by hash without seed; beside others none stands.
     notes: lines to add.
 
   Returns:
-    One row per configuration: mean +- half of the 95 % interval over seeds.
+    One row per configuration: mean +- half of the 95 % interval over seeds, or the seeds' values where that interval
+    says nothing.
   """
   labels = label_fields(cells)
   rows_by_hash = {row["config_hash"]: row for row in results.iter_rows(named=True)}
-  chosen = shown_metrics(metrics or _PREFERRED_METRICS, results.columns)
+  chosen = shown_metrics(metrics or _PREFERRED_METRICS, results.columns, exposure=has_targets(cells))
   groups = group_by_seed(cells)
-  paper = [_figures_of(group.flat, figures) for group in groups]
+  paper = [
+    _figures_of(group.flat, figures) if _hash_without_seed(group.flat) in figures_of else {} for group in groups
+  ]
   printed = [name for name in chosen if any(name in values for values in paper)]
   header = [*labels, "seeds"]
   for name in chosen:
@@ -93,16 +99,29 @@ def summarise(
     row.append(f"{sum(one['wall_s'] for one in measured) / len(measured):.1f}")
     rows.append(tuple(row))
   all_notes = (
-    "Mean over seeds ± half of the 95 % interval (Student's t); the last evaluation point.",
+    "Mean over seeds ± half of the 95 % interval (Student's t); the last evaluation point. Where the interval leaves"
+    " [0, 1] or is wider than .3, the seeds' own values.",
     *notes,
   )
   return Table(title, (*header, "wall_s"), tuple(rows), len(labels), all_notes)
 
 
-def shown_metrics(wanted: Sequence[str], columns: Sequence[str]) -> list[str]:
-  """The wanted metrics that were measured; where a kind was measured at other list lengths only, the longest."""
-  found = [name for name in wanted if name in columns]
-  for kind in ("hr", "er"):
+def has_targets(cells: Sequence[Cell]) -> bool:
+  """Whether exposure says anything of these cells: not where every attack spoils the recommender for everybody."""
+  attacks = {cell.flat["attack"] for cell in cells} - {"none"}
+  return not attacks or not attacks <= UNTARGETED
+
+
+def shown_metrics(wanted: Sequence[str], columns: Sequence[str], *, exposure: bool = True) -> list[str]:
+  """The wanted metrics that were measured; where a kind was measured at other list lengths only, the longest.
+
+  Args:
+    wanted: in order.
+    columns: that were measured.
+    exposure: whether the exposure of targets is shown.
+  """
+  found = [name for name in wanted if name in columns and (exposure or not name.startswith(("er@", "target_")))]
+  for kind in ("hr", "er") if exposure else ("hr",):
     if not any(name.startswith(f"{kind}@") for name in found):
       found += [name for name in columns if name.startswith(f"{kind}@")][-1:]
   return found
@@ -118,7 +137,13 @@ def _figures_of(flat: Mapping[str, Any], figures: Sequence[Figure]) -> dict[str,
 
 def _mean(values: Sequence[float | None]) -> str:
   known = [value for value in values if value is not None]
-  return text_of(mean_interval(known)) if known else "-"
+  if not known:
+    return "-"
+  interval = mean_interval(known)
+  half = interval.half_width or 0.0
+  if half > 0.15 or interval.mean - half < 0 or interval.mean + half > 1:
+    return " ".join(f"{value:.4f}" for value in known)
+  return text_of(interval)
 
 
 def text_of(interval: Interval, sign: str = "") -> str:
@@ -140,7 +165,7 @@ def compare_with_unattacked(cells: Sequence[Cell], out_dir: pathlib.Path) -> Tab
     out_dir: folder of the results.
 
   Returns:
-    The paired difference in hr@10 of every attacked configuration, or None if no cell has its counterpart.
+    The paired differences in hr@10 and ndcg@10 of every attacked configuration, or None if no cell has its counterpart.
   """
   by_hash = {cell.hash: cell for cell in cells}
   labels = label_fields(cells)
@@ -150,7 +175,7 @@ def compare_with_unattacked(cells: Sequence[Cell], out_dir: pathlib.Path) -> Tab
     for cell in chosen:
       if cell.hash not in frames:
         frames[cell.hash] = read_per_user(out_dir, cell)
-    return pl.concat([frames[cell.hash].select("user", pl.col(_COMPARED)) for cell in chosen])
+    return pl.concat([frames[cell.hash].select("user", *_COMPARED) for cell in chosen])
 
   rows = []
   for group in group_by_seed([cell for cell in cells if cell.flat["attack"] != "none"]):
@@ -158,29 +183,27 @@ def compare_with_unattacked(cells: Sequence[Cell], out_dir: pathlib.Path) -> Tab
     if not pairs or 10 not in group.flat["eval.ks"]:
       continue
     attacked, clean = (values(chosen) for chosen in zip(*pairs, strict=True))
-    arrays = (frame[name].to_numpy() for frame in (attacked, clean) for name in ("user", _COMPARED))
     try:
-      difference = paired_difference(*arrays)
+      differences = [
+        paired_difference(*(frame[name].to_numpy() for frame in (attacked, clean) for name in ("user", metric)))
+        for metric in _COMPARED
+      ]
     except ValueError:
       continue
-    rows.append(
-      (
-        *(shown(group.flat.get(name)) for name in labels),
-        str(len(pairs)),
-        str(difference.num_values),
-        text_of(difference, sign="+"),
-      )
-    )
+    rows.append((
+      *(shown(group.flat.get(name)) for name in labels), str(len(pairs)), str(differences[0].num_values),
+      *(text_of(difference, sign="+") for difference in differences),
+    ))
   if not rows:
     return None
   return Table(
     "What the attack costs benign users",
-    (*labels, "seeds", "users", f"{_COMPARED} - without attack"),
+    (*labels, "seeds", "users", *(f"{metric} - without attack" for metric in _COMPARED)),
     tuple(rows),
     len(labels),
     (
       "Mean over users of the difference to the same run without attack (users averaged over seeds)"
-      " ± half of the 95 % interval.",
+      " ± half of the 95 % interval over users, which says nothing of other seeds.",
     ),
   )
 
@@ -198,4 +221,9 @@ def recipe_table(recipe: Recipe, cells: Sequence[Cell], results: pl.DataFrame, o
   if overrides:
     changed = " ".join(f"--{name}={value}" for name, value in overrides.items())
     notes.append(f"The recipe was changed by {changed}.")
-  return summarise(cells, results, title=recipe.title, metrics=recipe.metrics, figures=recipe.figures, notes=notes)
+  own = {_hash_without_seed(cell.flat) for cell in expand(recipe.settings, {})}
+  if recipe.figures and any(_hash_without_seed(cell.flat) not in own for cell in cells):
+    notes.append("The paper's figures stand beside the recipe's own settings alone, and not beside rows of others.")
+  return summarise(
+    cells, results, title=recipe.title, metrics=recipe.metrics, figures=recipe.figures, figures_of=own, notes=notes
+  )

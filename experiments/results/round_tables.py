@@ -63,7 +63,7 @@ def stealth_table(cells: Sequence[Cell], out_dir: pathlib.Path) -> Table | None:
       continue
     together = pl.concat(frames).select(
       malicious=pl.col("malicious_clients").mean(),
-      malicious_rows=_mean("malicious_rows", pl.col("malicious_clients")),
+      malicious_rows=_mean("malicious_rows", pl.col("malicious_clients") * (pl.col("malicious_rows") > 0)),
       benign_rows=_mean("benign_rows", pl.col("benign_clients")),
       norm_percentile=_mean("norm_percentile", pl.col("malicious_clients") * pl.col("malicious_rows")),
     )
@@ -74,7 +74,8 @@ def stealth_table(cells: Sequence[Cell], out_dir: pathlib.Path) -> Table | None:
   if not rows:
     return None
   notes = (
-    "Over all rounds and seeds together. The norm percentile is the share of the round's benign rows that a malicious"
+    "Over all rounds and seeds together; rows of each over the rounds in which malicious clients sent any. The norm"
+    " percentile is the share of the round's benign rows that a malicious"
     " row is longer than.",
   )
   header = ("malicious clients per round", "rows of each", "rows of a benign client", "norm percentile")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from experiments.command_line import DONE, FAILED, command, output, print_line, use_folder
-from experiments.grid import Cell, cell_name, expand, varying_fields
+from experiments.grid import Cell, cell_name, expand, select, varying_fields
 from experiments.memory import keep_freed_memory
 from experiments.recipes import RECIPES
 from experiments.results.integrity import damaged_cells
@@ -24,7 +24,7 @@ INTERRUPTED, TERMINATED = 130, 143
 
 def _work(argv: Sequence[str]) -> int:
   options = parse_command_line(argv)
-  cells = options.shard.of(expand(blocks_of(options), options.settings))
+  cells = options.shard.of(select(expand(blocks_of(options), options.settings), options.only))
   if options.list_only:
     print_table(listing(cells, options.out_dir), output())
     return DONE

@@ -12,7 +12,7 @@ from absl import flags
 
 from experiments.command_line import FlagGroup, field_flag_help, folder, read_flags
 from experiments.errors import UsageError
-from experiments.grid import AXES, Shard, parse_shard, shown
+from experiments.grid import AXES, Shard, parse_only, parse_shard, shown
 from experiments.recipes import RECIPES
 from fedrecjax.config import REGISTRIES, owners
 from fedrecjax.config.presets import PRESET_FIELD, PRESETS
@@ -31,6 +31,7 @@ class Options:
     out_dir: where results go.
     data_dir: folder of the data sets; None: the default.
     launcher: one of `LAUNCHERS`.
+    only: values of fields that cells are selected by; empty for all cells.
     shard: the part of the grid to run.
     num_shards: for launchers other than local: jobs to start.
     slurm_parameters: of submitit's executor.
@@ -45,6 +46,7 @@ class Options:
   out_dir: pathlib.Path
   data_dir: pathlib.Path | None
   launcher: str
+  only: dict[str, tuple[str, ...]]
   shard: Shard
   num_shards: int
   slurm_parameters: dict[str, int | str]
@@ -78,6 +80,8 @@ def define_flags(values: flags.FlagValues) -> flags.FlagValues:
   sweep.text("out_dir", None, "folder of the results; default results/RECIPE or results/sweep.")
   sweep.data_dir()
   sweep.choice("launcher", "local", LAUNCHERS, "where cells run: in this process, or in --num_shards jobs.")
+  sweep.text("only", "", "FIELD=VALUE+VALUE,...: run the cells with these values only, for example"
+             " attack=none+spattack_od,defense=median.")
   sweep.text("shard", "0/1", "i/n: run part i of n only, i from 0 to n-1.")
   sweep.integer("num_shards", 1, "jobs that --launcher=slurm or ray starts.", least=1)
   sweep.text("slurm_parameters", "", "comma list of key=value for submitit's executor, for example"
@@ -156,6 +160,7 @@ def _options(values: flags.FlagValues) -> Options:
     out_dir=pathlib.Path(value("out_dir") or f"results/{'+'.join(recipes) or 'sweep'}"),
     data_dir=folder(value("data_dir")),
     launcher=launcher,
+    only=parse_only(value("only")),
     shard=shard,
     num_shards=value("num_shards"),
     slurm_parameters=_slurm_parameters(value("slurm_parameters")),

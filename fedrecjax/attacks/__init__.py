@@ -27,8 +27,15 @@ from fedrecjax.attacks.untargeted.gaussian import gaussian
 from fedrecjax.attacks.untargeted.lie import lie
 from fedrecjax.attacks.untargeted.spattack import spattack_ld, spattack_ls, spattack_od, spattack_os
 
+UNTARGETED = frozenset({
+  "cluster", "cluster_cl", "fang", "fedattack", "gaussian", "label_flip", "lie", "spattack_ld", "spattack_ls",
+  "spattack_od", "spattack_os",
+})
+"""Attacks that spoil the recommender for everybody and promote nothing."""
+
 __all__ = [
   "ATTACKS",
+  "UNTARGETED",
   "a_hum",
   "a_ra",
   "bandwagon",

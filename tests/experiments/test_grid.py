@@ -12,7 +12,9 @@ from experiments.grid import (
   expand,
   field_values,
   in_order_of_structure,
+  parse_only,
   parse_shard,
+  select,
   varying_fields,
 )
 from experiments.recipes import RECIPES
@@ -156,3 +158,16 @@ def test_target_items_override_how_a_recipe_chooses_targets():
   block = {"attack": "random", "attacker.targets": "least_popular"}
   (cell,) = expand([block], {"attacker.target_items": "5+7"})
   assert (cell.flat["attacker.targets"], cell.flat["attacker.target_items"]) == ("given", [5, 7])
+
+
+def test_cells_are_selected_by_values_of_fields():
+  cells = expand([{}], {"attack": "none,random,popular", "defense": "none,norm_bound+median", "seed": "0-1"})
+  assert len(select(cells, {})) == 12
+  found = select(cells, parse_only("attack=none+random,seed=1"))
+  assert {(cell.flat["attack"], cell.flat["seed"]) for cell in found} == {("none", 1), ("random", 1)}
+  assert {cell.flat["defense"] for cell in select(cells, parse_only("defense=norm_bound+median"))} == {
+    "norm_bound+median"}
+  for text, message in (("attack", "comma list of FIELD=VALUE"), ("mf.size=3", "no cell has a field mf.size"),
+                        ("attack=cluster", "leaves none of the 12 cells")):
+    with pytest.raises(UsageError, match=message):
+      select(cells, parse_only(text))

@@ -85,8 +85,8 @@ FEDERATION = (
   Mutant(
     "malicious_rounded_up",
     "fedrecjax/federation/population.py",
-    "return int(config.malicious_ratio * dataset.num_users + 1e-9)",
-    "return int(config.malicious_ratio * dataset.num_users + 1 - 1e-9)",
+    "return int(of_users[config.ratio_of] * dataset.num_users + 1e-9)",
+    "return int(of_users[config.ratio_of] * dataset.num_users + 1 - 1e-9)",
     "the number of malicious clients is rounded up",
     ("tests/federation/test_population.py::test_number_of_malicious_clients_is_rounded_down",),
   ),

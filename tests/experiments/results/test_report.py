@@ -8,14 +8,23 @@ import pytest
 from rich.console import Console
 
 from experiments.grid import expand
+from experiments.recipes.recipe import Figure, Recipe
 from experiments.results.cell_files import column_order, rebuild_results, results_of
 from experiments.results.integrity import CELL_FILES
 from experiments.results.paths import cell_dir
 from experiments.results.plots import line_fields, over_seeds, panel_fields
-from experiments.results.report import group_by_seed, label_fields, shown_metrics, summarise, unattacked_hash
+from experiments.results.report import (
+  group_by_seed,
+  label_fields,
+  recipe_table,
+  shown_metrics,
+  summarise,
+  unattacked_hash,
+)
 from experiments.results.round_tables import stealth_table
 from experiments.sweep.progress import LiveProgress, PlainProgress, duration, make_progress
 from experiments.tables import Table, markdown, print_table
+from fedrecjax.attacks import ATTACKS, UNTARGETED
 from fedrecjax.metrics.stats import mean_interval, student_quantile
 
 
@@ -28,14 +37,65 @@ def test_seeds_are_pooled_and_nothing_else():
 
 def test_the_summary_is_mean_and_interval_over_seeds():
   cells = expand([{}], {"attack": "none,random", "seed": "0-2"})
-  values = {cell.hash: 0.1 * cell.config.seed + (0.3 if cell.flat["attack"] == "random" else 0.0) for cell in cells}
+  values = {cell.hash: 0.3 + 0.01 * cell.config.seed + (0.3 if cell.flat["attack"] == "random" else 0.0)
+            for cell in cells}
   results = pl.DataFrame({
     "config_hash": list(values), "hr@10": list(values.values()), "er@10": [None] * 6, "wall_s": [1.0] * 6})
   table = summarise(cells, results, title="T")
-  half = mean_interval([0.0, 0.1, 0.2]).half_width
+  half = mean_interval([0.3, 0.31, 0.32]).half_width
   assert table.header == ("attack", "defense", "seeds", "hr@10", "er@10", "wall_s")
-  assert table.rows == (("none", "none", "3", f"0.1000 ±{half:.4f}", "-", "1.0"),
-                        ("random", "none", "3", f"0.4000 ±{half:.4f}", "-", "1.0"))
+  assert table.rows == (("none", "none", "3", f"0.3100 ±{half:.4f}", "-", "1.0"),
+                        ("random", "none", "3", f"0.6100 ±{half:.4f}", "-", "1.0"))
+
+
+@pytest.mark.parametrize("values", [(0.44, 0.98, 0.98), (0.0, 0.001, 0.004), (0.99, 1.0, 0.97), (0.2, 0.6)])
+def test_seeds_stand_for_themselves_where_an_interval_says_nothing(values):
+  cells = expand([{}], {"attack": "random", "seed": f"0-{len(values) - 1}"})
+  results = pl.DataFrame({"config_hash": [cell.hash for cell in cells], "hr@10": values, "er@10": [0.5] * len(values),
+                          "wall_s": [1.0] * len(values)})
+  (row,) = summarise(cells, results, title="T").rows
+  assert row[3] == " ".join(f"{value:.4f}" for value in values) and row[4] == "0.5000 ±0.0000"
+
+
+def test_exposure_is_left_out_where_no_attack_promotes_anything():
+  for attacks, shown in (("none,spattack_od,cluster", False), ("none,cluster,pieck_uea", True), ("none", True)):
+    cells = expand([{}], {"attack": attacks})
+    count = len(cells)
+    results = pl.DataFrame({"config_hash": [cell.hash for cell in cells], "hr@10": [0.5] * count,
+                            "er@5": [0.1] * count, "er@10": [0.1] * count, "wall_s": [1.0] * count})
+    header = summarise(cells, results, title="T").header
+    assert ("er@10" in header) == ("er@5" in header) == shown and "hr@10" in header
+
+
+def test_every_untargeted_attack_is_known():
+  families = {name: ATTACKS[name].constructor.__module__ for name in ATTACKS.names()}
+  by_module = {name for name, module in families.items() if ".untargeted." in module}
+  assert by_module | {"label_flip", "fedattack"} == UNTARGETED
+
+
+RECIPE = Recipe(
+  "T", "Paper, Table 1", ({"attack": "none,random", "train.epochs": "2", "seed": "0-1"},), ("hr@10",),
+  (Figure({"attack": "random"}, {"hr@10": 0.25}),),
+)
+
+
+@pytest.mark.parametrize(
+  ("overrides", "stands"),
+  [({}, True), ({"seed": "5-7"}, True), ({"train.epochs": "3"}, False), ({"attacker.public_share": "0.05"}, False),
+   ({"train.epochs": "2,3"}, True)],
+)
+def test_a_papers_figure_stands_beside_its_own_settings_alone(overrides, stands):
+  cells = expand(RECIPE.settings, overrides)
+  results = pl.DataFrame({"config_hash": [cell.hash for cell in cells], "hr@10": [0.5] * len(cells),
+                          "wall_s": [1.0] * len(cells)})
+  table = recipe_table(RECIPE, cells, results, overrides)
+  assert ("hr@10 paper" in table.header) == stands
+  changed = any(name != "seed" for name in overrides)
+  assert any("recipe's own settings alone" in note for note in table.notes) == changed
+  if stands:
+    place, epochs = table.header.index("hr@10 paper"), table.header.index("attack")
+    printed = [row[place] for row in table.rows if row[epochs] == "random"]
+    assert printed[0] == "0.2500" and set(printed[1:]) <= {"-"}
 
 
 def test_every_attacked_cell_finds_its_counterpart():
