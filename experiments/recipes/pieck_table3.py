@@ -30,7 +30,8 @@ _PUBLISHED_CODE = {
   "pieck_uea.mining_differences": "1",
   "pieck_uea.before_mined": "arbitrary",
   "pieck_ipe.weighting": "list",
-  "pieck_ipe.num_popular": "150",
+  # Section VI-D: the published script's 150 is UEA's.
+  "pieck_ipe.num_popular": "10",
   "pieck_ipe.mining_differences": "1",
   "pieck_ipe.before_mined": "arbitrary",
 }

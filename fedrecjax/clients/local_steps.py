@@ -1,7 +1,8 @@
 """Several steps of gradient descent at each client before it uploads: FedAvg.
 
 Every client of a round works on copies of the rows of its items, of the shared parameters and of its own vector, and
-uploads how far its copies went, in units of its step size. With one step that is the gradient.
+uploads how far its copies went, in units of its step size: the sum of its steps' gradients. With one step that is the
+gradient.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def train_clients_locally(
 
   Returns:
     How far vectors, rows and shared parameters went against the gradient, divided by the client's step size; the loss
-    is the one before the first step.
+    is the one before the first step. Gradients are added up: the difference of start and end, divided by a small step
+    size, would have no digits left in float32.
   """
   samples, dim = view.samples, view.public.items.shape[1]
   slots, client, item = row_slots(samples, view.num_items)
@@ -69,8 +71,8 @@ def train_clients_locally(
   trained = jnp.arange(table.shape[1]) < dim
   start = (view.private, table.at[item].get(mode="clip"), own_copies(shared, samples.length.shape[0]))
 
-  def one_step(number: Array, carry: tuple[Any, Array]) -> tuple[Any, Array]:
-    (private, rows, shared), first_loss = carry
+  def one_step(number: Array, carry: tuple[Any, Any, Array]) -> tuple[Any, Any, Array]:
+    (private, rows, shared), total, first_loss = carry
     dropout = None
     now = view._replace(key=jax.random.fold_in(view.key, number))
     if settings.dropout is not None:
@@ -93,15 +95,17 @@ def train_clients_locally(
       rows - rate[client][:, None] * for_rows,
       jax.tree.map(lambda old, step: old - rate.reshape(-1, *(1,) * (old.ndim - 1)) * step, shared, gradients.shared),
     )
-    return moved, jnp.where(number == 0, gradients.loss, first_loss)
+    total = jax.tree.map(jnp.add, total, (for_private, for_rows, gradients.shared))
+    return moved, total, jnp.where(number == 0, gradients.loss, first_loss)
 
-  end, losses = lax.fori_loop(0, steps, one_step, (start, jnp.zeros(samples.length.shape[0])))
-  private, rows, shared = jax.tree.map(jnp.subtract, start, end)
+  nothing = jax.tree.map(jnp.zeros_like, start)
+  _, total, losses = lax.fori_loop(0, steps, one_step, (start, nothing, jnp.zeros(samples.length.shape[0])))
+  private, rows, shared = total
   uploads = ClientUpdates(
     client=client,
     item=item,
-    row=rows[:, :dim] / rate[client][:, None],
-    shared=jax.tree.map(lambda leaf: leaf / rate.reshape(-1, *(1,) * (leaf.ndim - 1)), shared),
+    row=rows[:, :dim],
+    shared=shared,
     sent=samples.trained > 0 if jax.tree.leaves(shared) else None,
   )
-  return Trained(private / rate[:, None], uploads, losses, state)
+  return Trained(private, uploads, losses, state)

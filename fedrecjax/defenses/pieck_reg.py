@@ -84,7 +84,7 @@ def pieck_reg(
   kl: Kl = "item_to_user",
   kl_scale: KlScale = "mean",
   mining_differences: int = 2,
-  before_mined: Literal["wait", "arbitrary"] = "wait",
+  before_mined: Literal["wait", "arbitrary", "own_arbitrary"] = "wait",
 ) -> Defense:
   """PIECK's defence: benign clients minimise their loss - beta Re1 - gamma Re2.
 
@@ -104,7 +104,8 @@ def pieck_reg(
     mining_differences: differences between consecutive participations to add up, R-tilde (Algorithm 1). The
       published code uses 1.
     before_mined: "wait" regularises nothing until a client has mined its items; "arbitrary" adds Re2 with arbitrary
-      items until then, as in the published code.
+      items until then, the same for all clients of a run, as in the published code; "own_arbitrary" with each client's
+      own.
 
   Returns:
     A defence with a client term only; chain it with an aggregation rule, or leave the sum.
@@ -130,6 +131,7 @@ def pieck_reg(
       excluded=np.array([], np.int32),
       num_popular=num_popular,
       differences=mining_differences,
+      own_arbitrary=before_mined == "own_arbitrary",
     )
 
   def confusion(view: ClientView, popular: jax.Array, towards: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -170,6 +170,7 @@ def init_mining(
   excluded: np.ndarray,
   num_popular: int,
   differences: int,
+  own_arbitrary: bool = False,
 ) -> MiningState:
   """State before the first round.
 
@@ -182,6 +183,8 @@ def init_mining(
     excluded: items never to be mined.
     num_popular: items to mine, N.
     differences: differences that each client adds up (R-tilde).
+    own_arbitrary: whether each client has arbitrary items of its own; else all of a run have the same ones, as in the
+      published code, where everybody sorts equal values alike.
 
   Raises:
     ValueError: if there are fewer than N items to choose from, or the tables to keep would take more than 4 GiB.
@@ -207,7 +210,7 @@ def init_mining(
     handicap=jnp.zeros(num_items).at[jnp.asarray(excluded, jnp.int32)].set(-jnp.inf),
     popular=jnp.zeros((num_clients, num_popular), jnp.int32),
     mined=jnp.zeros(num_clients, bool),
-    arbitrary=jax.vmap(draw)(jnp.arange(num_clients)),
+    arbitrary=jax.vmap(draw)(jnp.arange(num_clients) if own_arbitrary else jnp.zeros(num_clients, jnp.int32)),
   )
 
 

@@ -100,6 +100,27 @@ def test_one_step_uploads_the_gradient_whatever_the_step_size(name, rate, l2_row
     assert ours.sent.tolist() == theirs.sent.tolist() == (samples.length > 0).tolist()
 
 
+@pytest.mark.parametrize("rate", [1e-1, 1e-5, 1e-8])
+def test_small_step_sizes_lose_no_digits(rate):
+  """At a vanishing step size two steps upload twice the gradient, however little vectors move."""
+  run = make_run(
+    uneven(4, (0, 1, 2, 32, 33)),
+    model=models.mf(dim=4, init_std=0.5),
+    train=TrainConfig(epochs=1, clients_per_round=6),
+  )
+  view = client_view(run.structure, run.constants, run.state, round_input(run, 0))
+  settings = LocalSettings(mean=True, l2=None, l2_rows="none", dropout=None)
+  model, rates = run.constants.parts.model, jnp.full(view.clients.shape, rate)
+  plain = train_clients(model, bce(), None, (), view, jnp.ones(view.clients.shape, bool), settings, None)
+  twice = train_clients_locally(model, bce(), (), view, settings, None, rates, steps=2)
+  ours, theirs = (merge_rows(one.uploads, view.num_items) for one in (twice, plain))
+  atol = 2 * rate + 1e-6
+  used = int(jnp.sum(theirs.item < view.num_items))
+  np.testing.assert_allclose(ours.row[:used], 2 * theirs.row[:used], atol=atol)
+  np.testing.assert_allclose(twice.private, 2 * plain.private, atol=atol)
+  assert float(jnp.abs(theirs.row[:used]).max()) > 0.01
+
+
 @pytest.mark.parametrize("name", ["mf", "sasrec"])
 def test_slots_are_one_for_each_client_and_item_that_it_uploads(name):
   model = models.mf(dim=4) if name == "mf" else models.sasrec(dim=4, length=6, dropout=0.0)

@@ -56,7 +56,7 @@ one_round = jax.jit(mine)
 lists_of = jax.jit(popular_items)
 
 
-def start(rounds, differences, clients=CLIENTS, excluded=EXCLUDED):
+def start(rounds, differences, clients=CLIENTS, excluded=EXCLUDED, **options):
   return init_mining(
     jax.random.key(0),
     rounds=np.asarray(rounds, np.int32),
@@ -66,6 +66,7 @@ def start(rounds, differences, clients=CLIENTS, excluded=EXCLUDED):
     excluded=excluded,
     num_popular=POPULAR,
     differences=differences,
+    **options,
   )
 
 
@@ -201,7 +202,9 @@ def test_first_popular_items_are_arbitrary_and_never_targets():
   popular = np.asarray(start(uniform(0), 2).arbitrary)
   assert not np.isin(popular, EXCLUDED).any()
   assert all(len(set(one)) == POPULAR for one in popular)
-  assert len({tuple(one) for one in popular}) > 1
+  assert len({tuple(one) for one in popular}) == 1
+  own = np.asarray(start(uniform(0), 2, own_arbitrary=True).arbitrary)
+  assert len({tuple(one) for one in own}) > 1 and not np.isin(own, EXCLUDED).any()
 
 
 def test_tables_that_would_not_fit_are_refused(monkeypatch):

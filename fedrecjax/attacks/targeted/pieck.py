@@ -25,7 +25,7 @@ from fedrecjax.popularity.mining import MiningState, init_mining, mine, popular_
 from fedrecjax.types import Attack, AttackContext, AttackView, ClientUpdates, Model
 from fedrecjax.uploads.rows import item_rows, with_shared
 
-BeforeMined = Literal["wait", "arbitrary"]
+BeforeMined = Literal["wait", "arbitrary", "own_arbitrary"]
 Strategy = Literal["together", "copy"]
 
 
@@ -38,7 +38,8 @@ class PieckOptions:
     mining_differences: differences between consecutive participations to add up, R-tilde (Algorithm 1; section
       IV-B uses 2). The published code uses 1.
     before_mined: "wait" uploads nothing until the items are mined (Algorithms 2 and 3); "arbitrary" attacks with
-      arbitrary items until then, as in the published code.
+      arbitrary items until then, the same for all clients of a run, as in the published code; "own_arbitrary" with each
+      client's own.
     strategy: with several targets, "together" averages the loss over them, "copy" trains the first and uploads its
       gradient for all (supplement C).
     scale: factor on the upload; 1 is the paper's.
@@ -218,6 +219,7 @@ def _pieck(
       excluded=context.targets,
       num_popular=options.num_popular,
       differences=options.mining_differences,
+      own_arbitrary=options.before_mined == "own_arbitrary",
     )
 
   def gradients(view: AttackView, popular: jax.Array) -> tuple[jax.Array, Any]:

@@ -191,9 +191,11 @@ def test_uploads_of_clients_that_have_mined(kind, constructor, strategy, scale):
 
 
 @pytest.mark.parametrize(("kind", "constructor"), FORMS, ids=["ipe", "uea"])
-def test_arbitrary_items_until_the_popular_ones_are_mined(kind, constructor):
-  attack = constructor(num_popular=5, mining_differences=2, before_mined="arbitrary")
+@pytest.mark.parametrize(("before_mined", "lists"), [("arbitrary", 1), ("own_arbitrary", 3)])
+def test_arbitrary_items_until_the_popular_ones_are_mined(kind, constructor, before_mined, lists):
+  attack = constructor(num_popular=5, mining_differences=2, before_mined=before_mined)
   start = attack.init(jax.random.key(0), context_of(ROUNDS)).arbitrary
+  assert len({tuple(one.tolist()) for one in start}) == lists == (len(start) if lists > 1 else 1)
   tables, uploads, state = uploads_of(attack)
   assert not np.asarray(state.mined).any()
   for number, rows in enumerate(uploads):
@@ -211,7 +213,7 @@ def test_arbitrary_items_until_the_popular_ones_are_mined(kind, constructor):
     (pieck_ipe, {"mining_differences": 0}, "pieck_ipe.mining_differences must be positive"),
     (pieck_ipe, {"strength": 0.0}, "pieck_ipe.strength must lie in"),
     (pieck_ipe, {"strength": 1.1}, "pieck_ipe.strength must lie in"),
-    (pieck_uea, {"num_popular": 4}, "pieck_uea.num_batches must lie in 1..num_popular"),
+    (pieck_uea, {"num_popular": 4}, r"pieck_uea\.num_batches must lie in .*, got 5 for num_popular=4"),
     (pieck_uea, {"num_batches": 0}, "pieck_uea.num_batches must lie in"),
     (pieck_uea, {"repeats": 0}, "pieck_uea.repeats must be positive"),
     (pieck_uea, {"scale": float("nan")}, "pieck_uea.scale"),
