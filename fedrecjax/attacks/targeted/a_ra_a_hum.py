@@ -74,16 +74,17 @@ def hard_user(
   return lax.fori_loop(0, steps, step, user)
 
 
-def _invented_users(name: str, options: InventedUserOptions) -> Attack:
-  num_users, init_std = options.num_users, options.init_std
-  check(num_users > 0, f"{name}.num_users must be positive, got {num_users}")
-  check(init_std > 0, f"{name}.init_std must be positive, got {init_std}")
+def _check_users(name: str, options: InventedUserOptions) -> None:
+  for field in ("num_users", "init_std"):
+    check(getattr(options, field) > 0, f"{name}.{field} must be positive, got {getattr(options, field)}")
 
+
+def _invented_users(options: InventedUserOptions) -> Attack:
   def of_client(view: AttackView, key: jax.Array) -> tuple[jax.Array, Any]:
     """What one client uploads: gradients of the targets' rows `[T, d]` and of the shared parameters."""
     table, shared = view.received
     rows, dim = table[view.targets], view.public.items.shape[1]
-    users = init_std * jax.random.normal(key, (num_users, dim))
+    users = options.init_std * jax.random.normal(key, (options.num_users, dim))
     if isinstance(options, HardUserOptions):
       steps, size = options.steps, view.learning_rate if options.step_size is None else options.step_size
       users = jax.vmap(lambda user: hard_user(view.model, user, rows, shared, steps=steps, step_size=size))(users)
@@ -121,7 +122,8 @@ def a_ra(options: InventedUserOptions) -> Attack:
   References:
     Rong et al., "Poisoning Deep Learning Based Recommender Model in Federated Learning Scenarios", 2022.
   """
-  return _invented_users("a_ra", options)
+  _check_users("a_ra", options)
+  return _invented_users(options)
 
 
 @ATTACKS.register
@@ -139,7 +141,8 @@ def a_hum(options: HardUserOptions) -> Attack:
   References:
     Rong et al., "Poisoning Deep Learning Based Recommender Model in Federated Learning Scenarios", 2022.
   """
+  _check_users("a_hum", options)
   steps, step_size = options.steps, options.step_size
   check(steps > 0, f"a_hum.steps must be positive, got {steps}")
   check(step_size is None or step_size > 0, f"a_hum.step_size must be positive or none, got {step_size}")
-  return _invented_users("a_hum", options)
+  return _invented_users(options)
