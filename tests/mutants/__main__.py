@@ -56,7 +56,7 @@ def copy_tree(target: pathlib.Path) -> None:
   for part in PARTS:
     source = ROOT / part
     if source.is_dir():
-      shutil.copytree(source, target / part, ignore=shutil.ignore_patterns("__pycache__", "results"))
+      shutil.copytree(source, target / part, ignore=shutil.ignore_patterns("__pycache__"))
     else:
       shutil.copy2(source, target / part)
 
@@ -153,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     every_test = list(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
     status, output = run_tests(every_test, given.marks, copy, timeout=None)
     if status not in (0, NO_TESTS):
-      console.print(output, markup=False, highlight=False)
+      console.print(output, f"pytest ended with {status} without any mutant", markup=False, highlight=False)
       return 1
     for mutant in mutants:
       outcome = judge(mutant, given.marks, copy, given.timeout)
