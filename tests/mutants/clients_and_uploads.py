@@ -87,12 +87,12 @@ CLIENTS = (
     ("tests/clients/test_optimizer.py::test_each_client_has_an_optimizer_that_advances_when_it_takes_part",),
   ),
   Mutant(
-    "local_steps_not_per_rate",
+    "local_steps_upload_the_last",
     "fedrecjax/clients/local_steps.py",
-    "row=rows[:, :dim] / rate[client][:, None],",
-    "row=rows[:, :dim],",
-    "uploads are not in units of the step size",
-    ("tests/clients/test_local_steps.py::test_one_step_uploads_the_gradient_whatever_the_step_size",),
+    "total = jax.tree.map(jnp.add, total, (for_private, for_rows, gradients.shared))",
+    "total = (for_private, for_rows, gradients.shared)",
+    "clients upload the last step's gradient alone",
+    ("tests/clients/test_local_steps.py::test_small_step_sizes_lose_no_digits",),
   ),
   Mutant(
     "upload_noise_not_per_bound",
