@@ -2,9 +2,12 @@
 in it.
 """
 
+import collections
+import fnmatch
 import itertools
 import os
 import pathlib
+import re
 
 # LLVM's optimiser takes half of the compile time and is not what is tested; XLA_FLAGS= leaves it
 # on. Read when jax is first used, hence before it is imported.
@@ -27,6 +30,30 @@ _CACHE = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
 jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(_CACHE) / "fedrecjax-tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def slow_patterns() -> list[tuple[str, int]]:
+  """Lines of slow.txt: a pattern of tests, and how many of the tests that it names stay quick."""
+  lines = pathlib.Path(__file__).with_name("slow.txt").read_text().splitlines()
+  parts = [line.rpartition(" ") for line in lines if line and not line.startswith("#")]
+  return [(pattern, int(quick)) for pattern, _, quick in parts]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+  """Marks the tests that slow.txt names.
+
+  They are named in one list, and not where they stand: what is slow is measured over the whole suite.
+  """
+  for pattern, quick in slow_patterns():
+    # Brackets hold parameters here, and not sets of characters.
+    is_named = re.compile(fnmatch.translate(pattern.replace("[", "(").replace("]", ")"))).match
+    named: dict[str, int] = collections.Counter()
+    for item in items:
+      if is_named(item.nodeid.replace("[", "(").replace("]", ")")):
+        function = item.nodeid.partition("[")[0]
+        named[function] += 1
+        if named[function] > quick:
+          item.add_marker(pytest.mark.slow)
 
 
 def _small_dataset() -> Dataset:
