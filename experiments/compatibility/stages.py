@@ -17,22 +17,22 @@ from fedrecjax.simulation.records import Constants
 from fedrecjax.types import ClientUpdates
 
 
-@functools.partial(jax.jit, static_argnames=("tree", "numbers"))
-def _call(arrays: list[Any], tree: Any, numbers: tuple[int | None, ...]) -> Any:
+@functools.partial(jax.jit, static_argnames=("tree", "static"))
+def _call(arrays: list[Any], tree: Any, static: tuple[Any, ...]) -> Any:
   given = iter(arrays)
-  leaves = [next(given) if number is None else number for number in numbers]
+  leaves = [next(given) if one is None else one for one in static]
   function, arguments = jax.tree.unflatten(tree, leaves)
   return function(*arguments)
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-  """The same function as a program of its own, in which plain integers are static as they are in a whole round."""
+  """The same function as a program of its own; integers and functions in it are static as they are in a whole round."""
 
   def call(*arguments: Any) -> Any:
     leaves, tree = jax.tree.flatten((function, arguments))
-    numbers = tuple(leaf if type(leaf) is int else None for leaf in leaves)
-    arrays = [leaf for leaf, number in zip(leaves, numbers, strict=True) if number is None]
-    return _call(arrays, tree, numbers)
+    static = tuple(leaf if type(leaf) is int or callable(leaf) else None for leaf in leaves)
+    arrays = [leaf for leaf, one in zip(leaves, static, strict=True) if one is None]
+    return _call(arrays, tree, static)
 
   return call
 

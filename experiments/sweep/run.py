@@ -20,7 +20,7 @@ from experiments.results.paths import failure_file
 from experiments.results.uploaded_images import FILE, uploaded_images
 from experiments.sweep.progress import SweepProgress
 from experiments.sweep.visuals import VisualsKey, visuals_key
-from fedrecjax.config import DataConfig
+from fedrecjax.config import ConfigError, DataConfig
 from fedrecjax.datasets import Dataset, load
 from fedrecjax.defenses import chain
 from fedrecjax.federation.population import make_population
@@ -84,6 +84,9 @@ def check_fit(
     if (key, config.images, config.attacker, config.eval) in checked:
       continue
     checked.add((key, config.images, config.attacker, config.eval))
+    longest, num_items = max(config.eval.ks), datasets[key].num_items
+    if longest > num_items:
+      raise ConfigError(f"eval.ks must be at most the {num_items} items of {config.dataset}, got {longest}")
     has_image = None if seen is None else seen.images.has_image
     population = make_population(datasets[key], config.attacker, config.seed, has_image)
     evaluation_data(

@@ -184,9 +184,6 @@ class AttackerConfig:
 
   Attributes:
     malicious_ratio: malicious clients as a share of `ratio_of`; the number is rounded down.
-    ratio_of: what the share is of: the "users" of the data set, which are the benign clients where malicious ones are
-      added and all clients where users are converted (PIECK, FedRecAttack, ClusterAttack); "all" clients (Spattack); or
-      the "benign" ones.
     membership: "added" puts malicious clients beside the users; "converted" takes users over.
     targets: how targets are chosen: "random" items, the "least_popular" ones (ties at random), or "given" ones.
     num_targets: number of targets, T.
@@ -199,10 +196,12 @@ class AttackerConfig:
       converted ones hold what they held as users.
     public_share: share of each user's training items that everybody can see, rounded up (FedRecAttack's xi), for
       attacks that use them.
+    ratio_of: what the share is of: the "users" of the data set, which are the benign clients where malicious ones are
+      added and all clients where users are converted (PIECK, FedRecAttack, ClusterAttack); "all" clients (Spattack); or
+      the "benign" ones.
   """
 
   malicious_ratio: float = 0.05
-  ratio_of: Literal["users", "all", "benign"] = "users"
   membership: Literal["added", "converted"] = "added"
   targets: Literal["random", "least_popular", "given"] = "random"
   num_targets: int = 1
@@ -212,6 +211,7 @@ class AttackerConfig:
   colluding: bool = True
   own_items: int = 30
   public_share: float = 0.01
+  ratio_of: Literal["users", "all", "benign"] = "users"
 
   def __post_init__(self) -> None:
     _check_fields(self)

@@ -73,11 +73,8 @@ def evaluation_data(
     evaluated: which of `users` are evaluated, bool `[N]`; None: all.
 
   Raises:
-    DataError: if nobody has a held-out item, sampled candidates cannot be drawn, or a list is longer than the
-      catalogue.
+    DataError: if nobody has a held-out item, or sampled candidates cannot be drawn.
   """
-  if max(config.ks) > dataset.num_items:
-    raise DataError(f"eval.ks must be at most the {dataset.num_items} items of {dataset.name}, got {max(config.ks)}")
   # A pair that is held out twice is one hit at most.
   held_out_of = [np.array(list(dict.fromkeys(dataset.test.of(user).tolist())), np.int64) for user in users]
   lengths = np.array([len(items) for items in held_out_of], np.int64)

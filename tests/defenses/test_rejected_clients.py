@@ -12,6 +12,7 @@ import pytest
 from fedrecjax.defenses import DEFENSES, chain, none
 from fedrecjax.defenses.presence import without_rejected
 from fedrecjax.methods.hyperparameters import as_argument
+from fedrecjax.numerics.optimizers import DESCENT
 from fedrecjax.types import ClientUpdates, Defense, DefenseContext, Public
 from fedrecjax.uploads.rows import keep_clients, merge_rows
 from tests.support.views import defense_view
@@ -71,7 +72,7 @@ def random_round(seed):
 @functools.partial(jax.jit, static_argnames="num_items")
 def defended(defense, state, uploads, view, *, num_items):
   """What a round's uploads become: filters, then the rule as the simulation calls it."""
-  view = view._replace(num_items=num_items, num_clients=C)
+  view = view._replace(num_items=num_items, num_clients=C, transformation=DESCENT)
   uploads = merge_rows(uploads, num_items)
   if defense.filter is not None:
     before = uploads
@@ -93,6 +94,7 @@ def outcome(defense, seed, *, present):
     federation=jnp.int32(50),
     samples=jnp.asarray(np.where(present, random.integers(1, 90, C), 0.0), jnp.float32),
     public=Public(jnp.asarray(random.normal(size=(M, D)), jnp.float32), ()),
+    transformation=None,
   )
   uploads = keep_clients(random_round(seed), jnp.asarray(present), M)
   context = DefenseContext(M, D, C, C, np.zeros((1, C), np.int32), None, None)

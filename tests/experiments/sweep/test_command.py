@@ -173,7 +173,8 @@ def test_data_that_cannot_be_evaluated_is_bad_input(sweep, capsys):
 
 def test_recipes_show_the_papers_figures_where_they_belong(sweep, command, monkeypatch, capsys):
   figure = Figure({"attack": "random"}, {"er@10": 0.25})
-  settings = ({"attack": "none,random", "seed": "0-2"},)
+  own = (flag.removeprefix("--").split("=", 1) for flag in command.arguments() if not flag.startswith("--out_dir"))
+  settings = ({**dict(own), "attack": "none,random", "seed": "0-2"},)
   monkeypatch.setitem(RECIPES, "tiny", Recipe("Tiny", "Nobody, 1999, Table I", settings, ("er@10",), (figure,)))
   assert sweep("--recipe=tiny", "--seed=0-1") == 0
   table = (command.folder / "table.md").read_text()
