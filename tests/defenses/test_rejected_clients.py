@@ -135,3 +135,20 @@ def test_a_weighted_mean_divides_by_what_is_left_by_hand():
     update, _ = none(scale=scale, scope="client", weights="samples").aggregate((), merge_rows(kept, 1), view)
     table = jnp.zeros((1, 1)).at[update.items.item].add(update.items.row, mode="drop")
     assert float(table[0, 0]) == pytest.approx(expected)
+
+
+def test_a_later_filter_is_told_who_is_left():
+  seen = []
+
+  def look(state, uploads, view):
+    seen.append(view)
+    return uploads, state
+
+  uploads = ClientUpdates(jnp.arange(C, dtype=jnp.int32), jnp.zeros(C, jnp.int32), jnp.ones((C, D)))
+  view = defense_view(num_items=M, num_clients=C)._replace(samples=jnp.arange(1.0, C + 1))
+  both = chain(Defense(filter=look), rejecting(), Defense(filter=look))
+  both.filter(((), (), ()), uploads, view)
+  first, second = seen
+  assert first.present.all() and int(first.clients) == C
+  assert second.present.tolist() == (~REJECTED).tolist() and int(second.clients) == C - 3
+  assert second.samples.tolist() == [1.0, 2.0, 0.0, 4.0, 0.0, 0.0, 7.0, 8.0]

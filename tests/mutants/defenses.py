@@ -214,7 +214,7 @@ DEFENSES = (
     "return in_turn(filters, state, uploads, view, without_rejected)",
     "return in_turn(filters, state, uploads, view)",
     "a filter still sees clients that the filter before it has rejected",
-    ("tests/defenses/test_rejected_clients.py::test_filters_do_not_see_whom_an_earlier_one_has_rejected",),
+    ("tests/defenses/test_rejected_clients.py::test_a_later_filter_is_told_who_is_left",),
   ),
   Mutant(
     "rejected_clients_present",
