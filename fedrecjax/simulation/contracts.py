@@ -56,11 +56,11 @@ def checked(kind: str, name: str, function: Any) -> Any:
   if function is None:
     return None
 
-  def alone(function: Any) -> Callable[..., Any]:
-    where = f"{_method_name(kind, function)}: {name} returned"
+  def alone(part: Any) -> Callable[..., Any]:
+    where = f"{_method_name(kind, part)}: {name} returned"
 
     def call(*arguments: Any) -> Any:
-      result = function(*arguments)
+      result = part(*arguments)
       _CHECKS[kind][name](where, result, *arguments)
       return result
 
@@ -92,9 +92,9 @@ def _kind_of(value: Any) -> str:
   return "None" if value is None else f"an object of type {type(value).__name__}"
 
 
-def _check_type(where: str, field: str, value: Any, expected: type) -> None:
+def _check_type(where: str, value: Any, expected: type, field: str = "") -> None:
   if not isinstance(value, expected):
-    raise ContractError(f"{where} {_kind_of(value)}{field}, expected {expected.__name__}")
+    raise ContractError(f"{where} {_kind_of(value)}{field and f' for {field}'}, expected {expected.__name__}")
 
 
 def _check_pair(where: str, result: Any, names: str) -> None:
@@ -169,7 +169,7 @@ def _check_poison(where: str, result: Any, state: State, uploads: Any, view: Att
   del uploads, key
   _check_pair(where, result, "(uploads, state)")
   sent, after = result
-  _check_type(where, "", sent, ClientUpdates)
+  _check_type(where, sent, ClientUpdates)
   _check_array(where, "client", sent.client, int, "E")
   _check_array(where, "item", sent.item, int, "E")
   _check_array(where, "row", sent.row, jnp.float32, "E", view.public.items.shape[1])
@@ -187,7 +187,7 @@ def _check_poison(where: str, result: Any, state: State, uploads: Any, view: Att
 
 def _check_samples(where: str, result: Any, state: State, samples: Samples, *arguments: Any) -> None:
   del state, arguments
-  _check_type(where, "", result, Samples)
+  _check_type(where, result, Samples)
   if result.flipped is not None:
     _check_array(where, "flipped", result.flipped, bool, samples.length.shape[0])
   _check_like(where, "samples", result._replace(flipped=None), samples._replace(flipped=None))
@@ -218,7 +218,7 @@ def _check_images(where: str, result: Any, state: State, view: ImageView, key: A
 def _check_client_term(where: str, result: Any, state: State, view: ClientView) -> None:
   _check_pair(where, result, "(ClientTerm, state)")
   term, after = result
-  _check_type(where, "", term, ClientTerm)
+  _check_type(where, term, ClientTerm)
   samples, dim = view.samples, view.public.items.shape[1]
   places, looked_up = samples.uploaded.shape
   _check_array(where, "loss", term.loss, jnp.float32, view.clients.shape[0])
@@ -239,7 +239,7 @@ def _check_changed(where: str, result: Any, state: State, uploads: ClientUpdates
   del view
   _check_pair(where, result, "(uploads, state)")
   changed, after = result
-  _check_type(where, "", changed, ClientUpdates)
+  _check_type(where, changed, ClientUpdates)
   _check_like(where, "uploads", changed, uploads)
   _check_like(where, "state", after, state)
 
@@ -247,8 +247,8 @@ def _check_changed(where: str, result: Any, state: State, uploads: ClientUpdates
 def _check_aggregate(where: str, result: Any, state: State, uploads: ClientUpdates, view: DefenseView) -> None:
   _check_pair(where, result, "(Update, state)")
   update, after = result
-  _check_type(where, "", update, Update)
-  _check_type(where, " for items", update.items, ItemRows)
+  _check_type(where, update, Update)
+  _check_type(where, update.items, ItemRows, "items")
   _check_array(where, "items.item", update.items.item, int, "E")
   _check_array(where, "items.row", update.items.row, jnp.float32, "E", view.public.items.shape[1])
   _check_equal_places(where, **{"items.item": update.items.item, "items.row": update.items.row})
@@ -265,7 +265,7 @@ def _check_kept_images(where: str, kept: Any, images: Array, *arguments: Any) ->
 
 def _check_init_public(where: str, public: Any, key: Array, num_items: int) -> None:
   del key
-  _check_type(where, "", public, Public)
+  _check_type(where, public, Public)
   _check_array(where, "items", public.items, jnp.float32, num_items, "d")
   for path, leaf in jax.tree_util.tree_leaves_with_path(_shapes(where, "shared", public.shared)):
     _check_array(where, f"shared{jax.tree_util.keystr(path)}", leaf, jnp.float32, *leaf.shape)
