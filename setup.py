@@ -26,7 +26,7 @@ setup(
   package_data={"fedrecjax": ["py.typed"]},
   install_requires=[
     "absl-py>=2.0",
-    "chex>=0.1.91",
+    "chex>=0.1.92",
     "flax>=0.12",
     "jax>=0.10,<0.13",
     "numpy>=1.26",
