@@ -16,9 +16,15 @@ from tests.experiments.sweep.test_command import GRID, TIMES, results
 MANY = ("--attack=none,random", "--seed=0-3", "--train.epochs=30")
 
 
+def heed_signals():
+  """Tests may run under nohup or in the background, where signals are ignored, and children inherit that."""
+  for one in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+    signal.signal(one, signal.SIG_DFL)
+
+
 def start(command, *arguments):
   return subprocess.Popen(command.line(*arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          env=os.environ | {"COLUMNS": "200"})
+                          env=os.environ | {"COLUMNS": "200"}, preexec_fn=heed_signals)
 
 
 def wait_for_cells(command, process, count):
