@@ -1,5 +1,6 @@
 """The command as a process: exit statuses, and killing it."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,15 +17,21 @@ from tests.experiments.sweep.test_command import GRID, TIMES, results
 MANY = ("--attack=none,random", "--seed=0-3", "--train.epochs=30")
 
 
-def heed_signals():
+@contextlib.contextmanager
+def heeding_signals():
   """Tests may run under nohup or in the background, where signals are ignored, and children inherit that."""
-  for one in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-    signal.signal(one, signal.SIG_DFL)
+  before = {one: signal.signal(one, signal.SIG_DFL) for one in (signal.SIGHUP, signal.SIGINT)}
+  try:
+    yield
+  finally:
+    for one, handler in before.items():
+      signal.signal(one, handler)
 
 
 def start(command, *arguments):
-  return subprocess.Popen(command.line(*arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          env=os.environ | {"COLUMNS": "200"}, preexec_fn=heed_signals)
+  with heeding_signals():
+    return subprocess.Popen(command.line(*arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            text=True, env=os.environ | {"COLUMNS": "200"})
 
 
 def wait_for_cells(command, process, count):
