@@ -81,7 +81,7 @@ SETTINGS = {
   "converted, three targets": {"membership": "converted", "num_targets": 3},
   "one client per round": {"clients_per_round": 1},
   "everybody in one round": {"clients_per_round": 100},
-  "nobody malicious": {"malicious_ratio": 0.05},
+  "nobody malicious": {"malicious_ratio": 0.0},
 }
 
 

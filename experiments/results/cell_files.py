@@ -109,7 +109,8 @@ def write_cell(
     for name, archive in arrays.items():
       np.savez_compressed(folder / name, **archive)
     files = {file.name: digest_of(file) for file in sorted(folder.iterdir())}
-    content = {"config_hash": cell.hash, "version": version, "config": cell.flat, "files": files}
+    content = {"config_hash": cell.hash, "version": version, "config": cell.flat, "files": files,
+               "warnings": result.warnings}
     (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n")
 
 
@@ -204,6 +205,19 @@ def _as_os_error(file: pathlib.Path) -> Iterator[None]:
     yield
   except pl.exceptions.PolarsError as error:
     raise OSError(f"cannot write {file.parent}: {error}") from error
+
+
+def warnings_of(out_dir: pathlib.Path, cells: list[Cell]) -> dict[str, list[Cell]]:
+  """What finished cells did not do although it was asked for, see :class:`fedrecjax.simulation.runner.Result`.
+
+  Returns:
+    The cells of each line, in their order.
+  """
+  lines: dict[str, list[Cell]] = {}
+  for cell in cells:
+    for line in (finished_config(cell_dir(out_dir, cell)) or {}).get("warnings", ()):
+      lines.setdefault(line, []).append(cell)
+  return lines
 
 
 def versions_of(out_dir: pathlib.Path, cells: list[Cell]) -> set[str]:

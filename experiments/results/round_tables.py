@@ -38,19 +38,27 @@ def detection_table(cells: Sequence[Cell], out_dir: pathlib.Path) -> Table | Non
     frames = read_rounds(out_dir, group.cells, "detection")
     if not frames:
       continue
-    totals = np.array([[frame[name].sum() for name in names] for frame in frames]).sum(axis=0)
-    columns = detection_columns(totals.reshape(1, len(LEVELS), len(COUNTS)))
-    values = [float(columns[f"{level}_{quality}"][0]) for level in LEVELS for quality in QUALITIES]
-    texts = ["-" if np.isnan(value) else f"{value:.3f}" for value in values]
-    rows.append((*(shown(group.flat.get(name)) for name in labels), str(len(frames)), *texts))
+    for stage in _stages(frames[0]):
+      totals = np.array([[frame[stage + name].sum() for name in names] for frame in frames]).sum(axis=0)
+      columns = detection_columns(totals.reshape(1, 1, len(LEVELS), len(COUNTS)))
+      values = [float(columns[f"{level}_{quality}"][0]) for level in LEVELS for quality in QUALITIES]
+      texts = ["-" if np.isnan(value) else f"{value:.3f}" for value in values]
+      labelled = (*(shown(group.flat.get(name)) for name in labels), stage.rstrip(".") or "-")
+      rows.append((*labelled, str(len(frames)), *texts))
   if not rows:
     return None
   header = [f"{level} {quality.replace('_', ' ')}" for level in LEVELS for quality in QUALITIES]
   notes = (
     "Over all rounds and seeds together. A row is flagged when the defence leaves it out or makes it shorter, a client"
-    " when all of its rows are.",
+    " when all of its rows are; of a defence with several stages each is judged by itself, on what it was given.",
   )
-  return Table("What the defence caught", (*labels, "seeds", *header), tuple(rows), len(labels), notes)
+  return Table("What the defence caught", (*labels, "stage", "seeds", *header), tuple(rows), len(labels) + 1, notes)
+
+
+def _stages(frame: pl.DataFrame) -> list[str]:
+  """What the columns of each stage begin with: nothing where there is one."""
+  last = f"{LEVELS[0]}_{COUNTS[0]}"
+  return [name.removesuffix(last) for name in frame.columns if name.endswith(last)]
 
 
 def stealth_table(cells: Sequence[Cell], out_dir: pathlib.Path) -> Table | None:

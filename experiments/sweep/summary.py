@@ -14,7 +14,7 @@ from rich.console import Console
 from experiments.command_line import print_line
 from experiments.grid import Cell, cell_name, expand, varying_fields
 from experiments.recipes import RECIPES
-from experiments.results.cell_files import gather_results, rebuild_results, versions_of
+from experiments.results.cell_files import gather_results, rebuild_results, versions_of, warnings_of
 from experiments.results.paths import failure_file, is_finished
 from experiments.results.plots import PlotError, plot_utility_exposure
 from experiments.results.report import compare_with_unattacked, recipe_table, summarise
@@ -53,6 +53,7 @@ def conclude(options: Options, cells: Sequence[Cell], failures: Mapping[str, str
       except (PlotError, OSError) as error:
         print(f"sweep: {error}", file=sys.stderr)
     _warn_of_versions(options, finished)
+    _warn_of_what_never_happened(options, cells, finished)
   print_line(console, f"Results: {options.out_dir / 'results.csv'} ({results.height} cells)")
   return _name_failed(options, cells, finished, failures) + unwritten
 
@@ -113,6 +114,13 @@ def _warn_of_versions(options: Options, finished: Sequence[Cell]) -> None:
       " --resume=false computes them anew",
       file=sys.stderr,
     )
+
+
+def _warn_of_what_never_happened(options: Options, cells: Sequence[Cell], finished: Sequence[Cell]) -> None:
+  varying = varying_fields(cells)
+  for line, concerned in warnings_of(options.out_dir, list(finished)).items():
+    more = f" and {len(concerned) - 1} more cells" if len(concerned) > 1 else ""
+    print(f"sweep: warning: {line} (in {cell_name(concerned[0], varying)}{more})", file=sys.stderr)
 
 
 def _reason_in(file: pathlib.Path) -> str:

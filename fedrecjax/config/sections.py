@@ -109,7 +109,8 @@ class TrainConfig:
       clients train on their profiles without it (FedRecAttack's code). The term on the table stays.
     dropout: share of the numbers of each looked-up item row, and of each looked-up user vector in models that take it
       as it is, that are left out in training (ClusterAttack). A model that reads histories has its own dropout beside.
-    row_clip: clients scale each uploaded row down to this L2 norm (FedRecAttack Eq. 5); none: no clipping.
+    row_clip: clients scale each uploaded row down to this L2 norm (FedRecAttack Eq. 5), after privacy_clip and its
+      noise and before a defence's own transforms; none: no clipping.
     upload_noise: standard deviation mu of the noise on each uploaded row, in units of row_clip (FedRecAttack
       Eq. 5); 0: none.
     pseudo_items: items outside its list for which each client uploads rows drawn like its real ones, to hide which

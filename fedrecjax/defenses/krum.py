@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from fedrecjax.defenses.none import Scope, Weights
 from fedrecjax.defenses.order_statistics import FRule, check_f, mean_around_median, median_of_sorted, trim_count
+from fedrecjax.defenses.presence import idle_items, idle_round
 from fedrecjax.defenses.registry import DEFENSES
 from fedrecjax.defenses.selection import (
   NeighborRule,
@@ -44,9 +45,10 @@ class SelectionOptions:
     neighbors: distances that make a score: to the "n-f-2" nearest of n - 1 others (Blanchard et al.), "n-f-1", or
       "n-f" (PIECK's published code); at least one.
     distance: "squared" (Blanchard et al.), or "plain" (published code of PIECK and Spattack).
-    f_rule: what `f` is a share of: "ratio_of_count" of the item's clients (PIECK), "per_round" of the round's,
-      "global" of all clients of the federation (Spattack); or "number", `f` itself.
-    f: share or number of clients distrusted; 0.05 is PIECK's.
+    f_rule: what `f` is a share of: "ratio_of_count" of the item's clients (PIECK), rounded down; "per_round" of the
+      round's or "global" of all clients of the federation, rounded up; or a multiple of the number of "malicious"
+      clients of the run (Spattack: f = 1); or "number", `f` itself.
+    f: share, multiple or number of clients distrusted; 0.05 is PIECK's.
     too_few: what to do where there are fewer than 4 f + 3 rows: "sum", "median" (item scope) or "zero" for no update.
     scale: "sum" multiplies the average by the number of clients, which keeps the scale of a sum; "mean" does not;
       "selected" multiplies by the number of rows selected, which adds these up (PIECK's published code).
@@ -71,11 +73,14 @@ class KrumOptions(SelectionOptions):
   """Hyperparameters of :func:`krum`.
 
   Attributes:
-    too_few: what to do where there are no more than 2 f rows: "sum", "median" (item scope) or "zero" for no update.
+    too_few: what to do where there are no more than 2 f rows: "sum", "median" (item scope), "zero" for no update, or
+      "select" all the same (Spattack's published code): where the n rows are too few for the `neighbors` asked for, a
+      score is over the n - f nearest others, and where they are no more than f, over all.
     scale: "sum" multiplies by the number of clients, which keeps the scale of a sum (PIECK's published code);
       "mean" does not.
   """
 
+  too_few: Literal["sum", "median", "zero", "select"] = "sum"  # type: ignore[assignment]
   scale: Literal["sum", "mean"] = "sum"
 
 
@@ -101,18 +106,32 @@ class _Family(NamedTuple):
   Attributes:
     select: `(distances [K, K, G], count [G], f [G]) -> [K, G]`: each row's share, as weights or bool.
     enough: `(count, f) -> bool`: whether there are rows enough for the rule.
+    one: whether one row is selected, so that three are enough to leave some out; else f of them are left out at least.
     trimmed: whether a coordinate-wise mean around the median follows, without 2 f of the selected values (Bulyan).
     weights: what the selected clients count by.
   """
 
   select: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
   enough: Callable[[jax.Array, jax.Array], jax.Array]
+  one: bool = False
   trimmed: bool = False
   weights: Weights = "equal"
 
 
+def _in_force(
+  family: _Family, options: SelectionOptions, count: jax.Array, view: DefenseView
+) -> jax.Array:
+  """Whether the rule leaves out any of so many rows."""
+  f = trim_count(count, view, options.f_rule, options.f)
+  return family.enough(count, f) & (count > 2 if family.one else f > 0)
+
+
 def _majority(count: jax.Array, f: jax.Array) -> jax.Array:
   return count > 2 * f
+
+
+def _everywhere(count: jax.Array, f: jax.Array) -> jax.Array:
+  return jnp.ones(jnp.broadcast_shapes(count.shape, f.shape), bool)
 
 
 def _enough_to_iterate(count: jax.Array, f: jax.Array) -> jax.Array:
@@ -175,7 +194,11 @@ def _aggregate_items(
     rule, uploads, num_items=view.num_items, max_count=view.num_clients, work="pairs", absent_rows=absent_rows
   )
   shared = aggregate_shared(lambda rows, count: rule(rows, count).row, uploads, treatment=options.shared)
-  return Update(items, shared, kept)
+  if options.dense_zeros:
+    idle = idle_round(_in_force(family, options, view.clients[None], view)[0], view.clients)
+  else:
+    idle = idle_items(uploads, view.num_items, lambda count: _in_force(family, options, count, view))
+  return Update(items, shared, kept, idle)
 
 
 def _client_weights(
@@ -202,6 +225,7 @@ def _aggregate_clients(
 ) -> Update:
   weights, f = _client_weights(family, options, uploads, view)
   kept = (weights > 0)[uploads.client] & (uploads.item < view.num_items)
+  idle = idle_round(_in_force(family, options, view.clients[None], view)[0], view.clients)
   selected = jnp.sum(weights > 0)
   factor = {"sum": view.clients, "mean": jnp.int32(1), "selected": selected}[options.scale]
   if family.weights == "samples":
@@ -209,7 +233,7 @@ def _aggregate_clients(
   weights = weights / jnp.maximum(jnp.sum(weights), 1e-30) * factor
   if not family.trimmed:
     shared = jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, axes=1), uploads.shared)
-    return Update(ItemRows(uploads.item, uploads.row * weights[uploads.client][:, None]), shared, kept)
+    return Update(ItemRows(uploads.item, uploads.row * weights[uploads.client][:, None]), shared, kept, idle)
   picked, _ = compact(keep_clients(uploads, weights > 0, view.num_items), view.num_items)
 
   def rule(rows: jax.Array, count: jax.Array) -> ItemResult:
@@ -220,7 +244,7 @@ def _aggregate_clients(
   items, _ = map_items(rule, picked, num_items=view.num_items, max_count=view.num_clients)
   everybody = picked if picked.sent is None else picked._replace(sent=weights > 0)
   shared = aggregate_shared(lambda rows, count: rule(rows, count).row, everybody, treatment=options.shared)
-  return Update(items, shared, kept)
+  return Update(items, shared, kept, idle)
 
 
 def _defense(name: str, family: _Family, options: SelectionOptions) -> Defense:
@@ -257,11 +281,15 @@ def krum(options: KrumOptions) -> Defense:
   References:
     Blanchard et al., "Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent", 2017.
   """
+  always = options.too_few == "select"
 
   def select(distances: jax.Array, count: jax.Array, f: jax.Array) -> jax.Array:
-    return krum_weights(distances, count, count - 1 - number_left_out(f, options.neighbors))
+    nearest = count - 1 - number_left_out(f, options.neighbors)
+    if always:
+      nearest = jnp.where(nearest > 0, nearest, jnp.where(count > f, count - f, count))
+    return krum_weights(distances, count, nearest)
 
-  return _defense("krum", _Family(select, _majority), options)
+  return _defense("krum", _Family(select, _everywhere if always else _majority, one=True), options)
 
 
 @DEFENSES.register

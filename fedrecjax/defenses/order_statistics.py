@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fedrecjax.defenses.none import Scale, Scope
+from fedrecjax.defenses.presence import idle_items, idle_round
 from fedrecjax.defenses.registry import DEFENSES
 from fedrecjax.methods.hyperparameters import check, traced
 from fedrecjax.methods.options import keywords_of
@@ -21,7 +22,9 @@ from fedrecjax.server.shared_parameters import SharedRule, aggregate_shared
 from fedrecjax.types import ClientUpdates, Defense, DefenseView, State, Update
 from fedrecjax.uploads.item_groups import ItemResult, map_items, sort_rows
 
-FRule = Literal["ratio_of_count", "per_round", "global", "number"]
+# Above the rounding error of a share times a number of clients, far below one client.
+_MARGIN = 1e-4
+FRule = Literal["ratio_of_count", "per_round", "global", "malicious", "number"]
 
 
 def _take(values: jax.Array, position: jax.Array) -> jax.Array:
@@ -122,29 +125,46 @@ def mean_around_median(
   return _mean_of_window(values, start, kept[:, 0], zeros)
 
 
+def whole_clients(share: jax.Array | float, clients: jax.Array) -> jax.Array:
+  """A share of clients, rounded up to whole ones, int32.
+
+  >>> int(whole_clients(0.01, jnp.int32(50))), int(whole_clients(0.02, jnp.int32(50)))
+  (1, 1)
+  """
+  return jnp.ceil(share * clients - _MARGIN).astype(jnp.int32)
+
+
 def check_f(owner: str, f: jax.Array | float, rule: FRule) -> None:
   """Raises ValueError, in the name of a defence, unless its `f` can be what :func:`trim_count` takes by that rule."""
   check(f >= 0, f"{owner}.f must not be negative, got {f}")
-  if rule != "number":
+  if rule == "malicious":
+    check(f >= 1, f"{owner}.f is a multiple of the number of malicious clients and must be at least 1, got {f}")
+  elif rule != "number":
     check(f < 0.5, f"{owner}.f is a share and must be below 0.5, got {f}")
 
 
 def trim_count(count: jax.Array, view: DefenseView, rule: FRule, value: jax.Array | float) -> jax.Array:
   """How many values f a rule drops, by the number of rows of each item.
 
+  A share of clients that the server has been told of counts up to whole clients, as ClusterAttack's published code has
+  it: whoever expects 1 % of 50 clients to be malicious distrusts one. The share of an item's own clients counts down,
+  as PIECK's has it, so that nobody is distrusted in items of few clients.
+
   Args:
     count: rows of each item, int32 `[G]`.
-    view: says how many clients the round and the federation have.
-    rule: "ratio_of_count": floor(value * count); "per_round": floor(value * clients of the round); "global":
-      floor(value * clients of the federation); "number": floor(value).
+    view: says how many clients the round and the federation have, and how many of those are malicious.
+    rule: "ratio_of_count": value * count, rounded down; "per_round": value * clients of the round, rounded up;
+      "global": value * clients of the federation, rounded up; "malicious": value * malicious clients of the federation,
+      and "number": value, both rounded down.
     value: see `rule`.
 
   Returns:
-    int32 `[G]`. A product just under an integer counts as that integer (0.29 * 100 is 29).
+    int32 `[G]`. A product next to an integer counts as that integer (0.29 * 100 is 29).
   """
-  bases = {"ratio_of_count": count, "per_round": view.clients, "global": view.federation, "number": jnp.int32(1)}
-  base = bases[rule]
-  return jnp.broadcast_to(jnp.floor(value * base + 1e-4).astype(jnp.int32), count.shape)
+  if rule in ("per_round", "global"):
+    return jnp.broadcast_to(whole_clients(value, view.clients if rule == "per_round" else view.federation), count.shape)
+  base = {"ratio_of_count": count, "malicious": view.malicious, "number": jnp.int32(1)}[rule]
+  return jnp.broadcast_to(jnp.floor(value * base + _MARGIN).astype(jnp.int32), count.shape)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -175,9 +195,10 @@ class TrimmingOptions:
   Attributes:
     reading: "extremes" drops the f largest and f smallest values (Yin et al.); "around_median" drops the f values
       furthest from the median (published code of PIECK and Spattack).
-    f_rule: what `f` is a share of: "ratio_of_count" of the clients that the mean is over (PIECK), "per_round" of the
-      round's, "global" of all clients of the federation (Spattack); or "number", `f` itself.
-    f: share or number of values to drop; 0.05 is PIECK's.
+    f_rule: what `f` is a share of: "ratio_of_count" of the clients that the mean is over (PIECK), rounded down;
+      "per_round" of the round's or "global" of all clients of the federation, rounded up; or a multiple of the number
+      of "malicious" clients of the run (Spattack: f = 1); or "number", `f` itself.
+    f: share, multiple or number of values to drop; 0.05 is PIECK's.
     too_few: what to do where too few rows remain (2 f >= count, or f >= count around the median): "median", or
       "zero" for no update of that item.
   """
@@ -194,9 +215,17 @@ class TrimmedMeanOptions(StatisticOptions, TrimmingOptions):
 
 
 def _per_item(
-  statistic: Callable[[jax.Array, jax.Array, jax.Array | None, DefenseView], jax.Array], options: StatisticOptions
+  statistic: Callable[[jax.Array, jax.Array, jax.Array | None, DefenseView], jax.Array],
+  in_force: Callable[[jax.Array, DefenseView], jax.Array],
+  options: StatisticOptions,
 ) -> Defense:
-  """A defence whose rule is a statistic of each item's sorted rows, and of zeros for clients without one if asked."""
+  """A defence whose rule is a statistic of each item's sorted rows, and of zeros for clients without one if asked.
+
+  Args:
+    statistic: of the rows.
+    in_force: whether the statistic of so many rows is more than their mean.
+    options: of the rule.
+  """
   everybody = options.scope == "client" or options.dense_zeros
 
   def aggregate(state: State, uploads: ClientUpdates, view: DefenseView) -> tuple[Update, State]:
@@ -207,7 +236,11 @@ def _per_item(
 
     items, _ = map_items(rule, uploads, num_items=view.num_items, max_count=view.num_clients)
     shared = aggregate_shared(lambda rows, count: rule(rows, count).row, uploads, treatment=options.shared)
-    return Update(items, shared), state
+    if everybody:
+      idle = idle_round(in_force(view.clients[None], view)[0], view.clients)
+    else:
+      idle = idle_items(uploads, view.num_items, lambda count: in_force(count, view))
+    return Update(items, shared, idle=idle), state
 
   return Defense(aggregate=aggregate, unique_rows=True)
 
@@ -229,7 +262,11 @@ def median(options: StatisticOptions) -> Defense:
     del view
     return median_of_sorted(values, count, zeros=zeros)
 
-  return _per_item(statistic, options)
+  def in_force(count: jax.Array, view: DefenseView) -> jax.Array:
+    del view
+    return count > 2
+
+  return _per_item(statistic, in_force, options)
 
 
 @DEFENSES.register
@@ -250,10 +287,12 @@ def trimmed_mean(options: TrimmedMeanOptions) -> Defense:
   reading = options.reading
   check_f("trimmed_mean", options.f, options.f_rule)
 
-  def statistic(values: jax.Array, count: jax.Array, zeros: jax.Array | None, view: DefenseView) -> jax.Array:
-    total = _total(count, zeros)
+  def trimming(total: jax.Array, view: DefenseView) -> tuple[jax.Array, jax.Array]:
     trimmed = trim_count(total, view, options.f_rule, options.f)
-    enough = 2 * trimmed < total if reading == "extremes" else trimmed < total
+    return trimmed, 2 * trimmed < total if reading == "extremes" else trimmed < total
+
+  def statistic(values: jax.Array, count: jax.Array, zeros: jax.Array | None, view: DefenseView) -> jax.Array:
+    trimmed, enough = trimming(_total(count, zeros), view)
     trimmed = jnp.where(enough, trimmed, 0)
     trim = trimmed_extremes if reading == "extremes" else mean_around_median
     fallback = (
@@ -261,4 +300,8 @@ def trimmed_mean(options: TrimmedMeanOptions) -> Defense:
     )
     return jnp.where(enough[:, None], trim(values, count, trimmed, zeros=zeros), fallback)
 
-  return _per_item(statistic, options)
+  def in_force(count: jax.Array, view: DefenseView) -> jax.Array:
+    trimmed, enough = trimming(count, view)
+    return (trimmed > 0) & enough
+
+  return _per_item(statistic, in_force, options)

@@ -11,6 +11,7 @@ from jax import lax
 from fedrecjax.clients.sampling import uniform_below
 from fedrecjax.defenses.contrastive import contrastive_term
 from fedrecjax.defenses.gap_statistic import draw_references, minority
+from fedrecjax.defenses.order_statistics import whole_clients
 from fedrecjax.defenses.registry import DEFENSES
 from fedrecjax.defenses.uniformity import mean_distance, mean_squared_distance
 from fedrecjax.methods.hyperparameters import check, traced
@@ -30,8 +31,6 @@ from fedrecjax.uploads.rows import keep_clients
 
 Sample = Literal["shared", "per_client"]
 Trial = Literal["optimizer", "plain"]
-# Above the rounding error of a share times a number of clients, far below one client.
-_CEILING_MARGIN = 1e-4
 
 
 class Draws(NamedTuple):
@@ -115,6 +114,7 @@ def uniformities(
 @traced
 def union(
   *,
+  contrastive: bool = True,
   weight: float = 1.0,
   num_contrastive: int = 15,
   temperature: float = 1.0,
@@ -134,6 +134,8 @@ def union(
   size, the one that leaves items further apart. Defaults are the published code's, but for `known_ratio`.
 
   Args:
+    contrastive: whether clients have the contrastive task. Without it the server filters alone, which also works for
+      models of histories, whose clients have no single samples to contrast.
     weight: of the contrastive task, alpha; 1 in paper and published code.
     num_contrastive: negatives of an anchor, P; 15 in both. A client with fewer items outside its own takes all.
     temperature: divides similarities; the published code has 1, the paper none.
@@ -150,7 +152,7 @@ def union(
       that share of the round, rounded up, is dropped whatever the gap statistic says. 0: it is told nothing (paper).
 
   Returns:
-    A defence with a client term and a filter; chain it with an aggregation rule.
+    A defence with a client term, unless `contrastive` is false, and a filter; chain it with an aggregation rule.
 
   Raises:
     ValueError: if a number is out of range; by `init`, if there are not more items than `num_contrastive`.
@@ -169,7 +171,7 @@ def union(
 
   def init(key: Array, context: DefenseContext) -> State:
     del key
-    if context.num_items <= num_contrastive:
+    if contrastive and context.num_items <= num_contrastive:
       raise ValueError(
         f"union.num_contrastive = {num_contrastive} different negatives need a catalogue of more items, "
         f"and there are {context.num_items}"
@@ -183,9 +185,10 @@ def union(
   def filter_uploads(state: State, uploads: ClientUpdates, view: DefenseView) -> tuple[ClientUpdates, State]:
     draws = draw_round(view, sample=sample, num_sampled=num_sampled, num_references=num_references)
     values = uniformities(uploads, view, draws.items, trial=trial, squared=squared)
-    known = jnp.ceil(known_ratio * view.clients - _CEILING_MARGIN)
+    known = whole_clients(known_ratio, view.clients)
     rejected = minority(values, view.present, draws.references, known)
     return keep_clients(uploads, ~rejected, view.num_items), state
 
   requires = frozenset({"row_steps"} if trial == "optimizer" else ())
-  return Defense(client_term=client_term, filter=filter_uploads, init=init, requires=requires)
+  term = client_term if contrastive else None
+  return Defense(client_term=term, filter=filter_uploads, init=init, requires=requires)

@@ -122,6 +122,18 @@ def constructor_name(method: tuple[Any, ...]) -> str:
   return _bound(method).constructor.__name__
 
 
+def method_name(function: Callable[..., Any]) -> str:
+  """The name of the method that a function belongs to: its constructor's, or for a function made by hand its own.
+
+  >>> from fedrecjax.attacks import pieck_uea
+  >>> method_name(pieck_uea().poison), method_name(jax.tree_util.Partial(max))
+  ('pieck_uea', 'max')
+  """
+  if isinstance(function, Bound):
+    return function.constructor.__name__.rstrip("_")
+  return getattr(function, "func", function).__qualname__.partition(".")[0]
+
+
 def hyperparameter(method: tuple[Any, ...], name: str) -> Any:
   """A hyperparameter that a method was made with.
 

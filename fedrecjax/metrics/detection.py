@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,20 +50,35 @@ def verdicts(flagged: jax.Array, used: jax.Array, client: jax.Array, malicious: 
   return jnp.stack([clients, counts(flagged, used, malicious[client])])
 
 
-def detection_columns(counts: np.ndarray) -> dict[str, np.ndarray]:
+def detection_columns(counts: np.ndarray, stages: Sequence[str] = ("",)) -> dict[str, np.ndarray]:
   """Detection quality by name.
 
   Args:
-    counts: from :func:`verdicts`, of single rounds or added up over several, `[R, 2, 4]`.
+    counts: from :func:`verdicts`, of each stage of a defence that has any, of single rounds or added up over several,
+      `[R, S, 2, 4]`.
+    stages: names of the stages, S of them.
 
   Returns:
     For clients and for rows, `[R]` each: the four counts, precision (share of malicious ones among the flagged),
     recall (share of the malicious ones that are flagged) and false-positive rate (share of the benign ones that are
-    flagged); NaN where there is nothing to take a share of.
+    flagged); NaN where there is nothing to take a share of. Of several stages each has its own columns, whose names
+    begin with its own and a point: what one rejects another may only have made shorter.
 
-  >>> detection_columns(np.array([[[2, 4, 1, 10], [0, 0, 0, 3]]]))["client_recall"].tolist()
+  >>> counts = np.array([[[[2, 4, 1, 10], [0, 0, 0, 3]]]])
+  >>> detection_columns(counts)["client_recall"].tolist()
+  [0.5]
+  >>> detection_columns(counts.repeat(2, axis=1), ["norm_bound", "union"])["union.client_recall"].tolist()
   [0.5]
   """
+  columns: dict[str, np.ndarray] = {}
+  for number, stage in enumerate(stages):
+    prefix = f"{stage}." if len(stages) > 1 else ""
+    columns |= {prefix + name: column for name, column in _columns_of_stage(counts[:, number]).items()}
+  return columns
+
+
+def _columns_of_stage(counts: np.ndarray) -> dict[str, np.ndarray]:
+  """The columns of one stage from its counts `[R, 2, 4]`."""
   columns: dict[str, np.ndarray] = {}
   for level, name in enumerate(LEVELS):
     of_level = counts[:, level]

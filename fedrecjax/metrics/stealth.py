@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -34,25 +32,21 @@ def sizes(rows: Array) -> Array:
 
 
 def measure_stealth(
-  uploads: Sequence[ClientUpdates], hostile: Array, sending: Array, foreign: Array, num_items: int
+  uploads: ClientUpdates, hostile: Array, sending: Array, foreign: Array, num_items: int
 ) -> Array:
   """Sums of a round, float32 `[6]` in the order of `COUNTS`.
 
   Args:
-    uploads: of all clients, as sent, in any number of parts: rows of one client for one item may stand in several
-      places, and each counts.
+    uploads: of all clients, one row per client and item.
     hostile: which places of the round hold a client that attacks, bool `[C]`.
     sending: which hold another client that has something to send, bool `[C]`.
     foreign: rows that an attack sent in the name of a client that is not its own.
     num_items: M.
   """
-  histograms = jnp.zeros(2 * _SIZES)
-  for part in uploads:
-    group = hostile[part.client].astype(jnp.int32)
-    place = jnp.where(part.item < num_items, group * _SIZES + sizes(part.row), 2 * _SIZES)
-    # One pass over the rows makes both histograms; from there on it is 16,384 numbers.
-    histograms = histograms.at[place].add(1.0, mode="drop")
-  benign, malicious = histograms.reshape(2, _SIZES)
+  group = hostile[uploads.client].astype(jnp.int32)
+  place = jnp.where(uploads.item < num_items, group * _SIZES + sizes(uploads.row), 2 * _SIZES)
+  # One pass over the rows makes both histograms; from there on it is 16,384 numbers.
+  benign, malicious = jnp.zeros(2 * _SIZES).at[place].add(1.0, mode="drop").reshape(2, _SIZES)
   shorter = jnp.cumsum(benign) - 0.5 * benign
   benign_rows, malicious_rows = jnp.sum(benign), jnp.sum(malicious)
   percentiles = jnp.dot(malicious, shorter) / jnp.maximum(benign_rows, 1)

@@ -255,6 +255,8 @@ def _check_aggregate(where: str, result: Any, state: State, uploads: ClientUpdat
   _check_like(where, "shared", update.shared, view.public.shared)
   if update.kept is not None:
     _check_array(where, "kept", update.kept, bool, uploads.item.shape[0])
+  if update.idle is not None:
+    _check_array(where, "idle", update.idle, int, 2)
   _check_like(where, "state", after, state)
 
 

@@ -16,9 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from fedrecjax.clients.tiles import TILE_SAMPLES
+from fedrecjax.defenses.chain import change_parts
 from fedrecjax.simulation.contracts import checked_parts
 from fedrecjax.simulation.records import Constants, Reports, RoundInput, Structure, gathered
 from fedrecjax.simulation.round import train_round
+from fedrecjax.simulation.round_attack import attacking
 from fedrecjax.simulation.round_clients import client_view, train
 from fedrecjax.types import SimulationState
 
@@ -57,18 +59,22 @@ def _check_finite(where: str, values: Any) -> None:
 
 
 def _checked(stage: str, function: Callable[..., Any] | None, number: int) -> Callable[..., Any] | None:
-  """A method's function that says where it failed; None stays None."""
+  """A method's function, in a chain that of each part, that says where it failed; None stays None."""
   if function is None:
     return None
 
-  def call(*arguments: Any) -> Any:
+  def alone(part: Callable[..., Any]) -> Callable[..., Any]:
     where = f"round {number}: {_STAGES[stage]}"
-    with _naming(where):
-      result, state = function(*arguments)
-    _check_finite(where, result)
-    return result, state
 
-  return call
+    def call(*arguments: Any) -> Any:
+      with _naming(where):
+        result, state = part(*arguments)
+      _check_finite(where, result)
+      return result, state
+
+    return call
+
+  return change_parts(function, alone)
 
 
 def _round_up(count: int) -> int:
@@ -98,7 +104,7 @@ def debug_client(
   )
   with _naming(where):
     view = client_view(alone, run, state, inputs._replace(clients=jnp.array([client], jnp.int32)))
-    trained = train(alone, run, state, view, jnp.array([client < structure.num_benign]))
+    trained = train(alone, run, state, view, jnp.any(attacking(inputs) & (inputs.clients == client), keepdims=True))
   uploads = trained.uploads
   used = (uploads.item < structure.num_items)[:, None]
   sent = uploads._replace(row=jnp.where(used, uploads.row, 0.0))

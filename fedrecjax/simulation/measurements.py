@@ -20,15 +20,19 @@ class Measurements:
   Fetching a result waits for the device, so results are left there until ten points have come together.
 
   Attributes:
-    verdicts: counts of a defence's verdicts in the rounds before each point, `[rounds, 2, 4]` each; empty for a defence
-      that has none.
+    verdicts: counts of a defence's verdicts in the rounds before each point, `[rounds, S, 2, 4]` each; empty for a
+      defence that has none.
     stealth: sums over malicious uploads in the rounds before each point, `[rounds, 6]` each; empty if nobody is
       malicious.
+    idle: where the rule had too few rows in the rounds before each point, `[rounds, 2]` each; empty for a rule that
+      needs none.
   """
 
-  def __init__(self, names: Sequence[str]):
+  def __init__(self, names: Sequence[str], judges: Sequence[str]):
     self.verdicts: list[np.ndarray] = []
     self.stealth: list[np.ndarray] = []
+    self.idle: list[np.ndarray] = []
+    self._judges = judges
     self._names = [*names, "train_loss"]
     self._rows: list[np.ndarray] = []
     self._walls: list[float] = []
@@ -51,6 +55,7 @@ class Measurements:
       self._rows.append(np.append(np.asarray(means), np.asarray(one.loss)))
       self.verdicts += [] if one.verdicts is None else [np.asarray(one.verdicts)]
       self.stealth += [] if one.stealth is None else [np.asarray(one.stealth)]
+      self.idle += [] if one.idle is None else [np.asarray(one.idle)]
     self._waiting = []
     return True
 
@@ -65,12 +70,30 @@ class Measurements:
     """Training loss of the points fetched so far."""
     return np.array(self._rows)[:, -1]
 
+  @property
+  def detection(self) -> dict[str, np.ndarray]:
+    """Quality of detection of every round, see :func:`fedrecjax.metrics.detection.detection_columns`."""
+    return self._detection(np.concatenate(self.verdicts)) if self.verdicts else {}
+
+  @property
+  def judged(self) -> dict[str, np.ndarray]:
+    """Counts of the verdicts of each stage over all rounds, `[2, 4]`, by the stage's name."""
+    if not self.verdicts:
+      return {}
+    return dict(zip(self._judges, np.concatenate(self.verdicts).sum(axis=0)))
+
+  def _detection(self, counts: np.ndarray) -> dict[str, np.ndarray]:
+    return detection_columns(counts, self._judges[: counts.shape[1]])
+
   def columns(self) -> dict[str, np.ndarray]:
     """One array over evaluation points per metric, quality of detection and of stealth, and `wall_s`."""
     table = np.array(self._rows)
     columns = {name: table[:, number] for number, name in enumerate(self._names)}
     if self.verdicts:
-      columns |= detection_columns(np.array([counts.sum(axis=0) for counts in self.verdicts]))
+      columns |= self._detection(np.array([counts.sum(axis=0) for counts in self.verdicts]))
     if self.stealth:
       columns |= stealth_columns(np.array([sums.sum(axis=0) for sums in self.stealth]))
+    if self.idle:
+      idle, items = np.array([counts.sum(axis=0) for counts in self.idle], float).T
+      columns["rule_idle"] = np.divide(idle, items, out=np.full(len(items), np.nan), where=items > 0)
     return columns | {"wall_s": np.array(self._walls)}

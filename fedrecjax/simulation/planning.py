@@ -18,6 +18,7 @@ from fedrecjax.config import AttackerConfig, ConfigError, EvalConfig, TrainConfi
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.defenses import chain
 from fedrecjax.defenses import none as no_defense
+from fedrecjax.defenses.chain import parts_of
 from fedrecjax.federation.neighbors import draw_neighbors
 from fedrecjax.federation.participation import (
   Rounds,
@@ -31,7 +32,7 @@ from fedrecjax.federation.population import (
   interacted_lists,
   training_lists,
 )
-from fedrecjax.methods.hyperparameters import as_argument, as_arguments
+from fedrecjax.methods.hyperparameters import as_argument, as_arguments, method_name
 from fedrecjax.numerics.random import GENERATOR
 from fedrecjax.server.step import init_optimizer
 from fedrecjax.simulation.contracts import checked
@@ -61,6 +62,9 @@ class Run(NamedTuple):
     rounds: who takes part when.
     population: who is who.
     evaluation: what to measure; static.
+    judges: names of the defence's stages that may reject or rescale uploads: its filters, then its rule.
+    attack: name of the attack; None if there is none, or none that uploads as a client does.
+    attacker: malicious clients as asked for.
     images: the steps in which images are uploaded; None if no attack changes images.
   """
 
@@ -70,6 +74,9 @@ class Run(NamedTuple):
   rounds: Rounds
   population: Population
   evaluation: EvalConfig
+  judges: tuple[str, ...]
+  attack: str | None
+  attacker: AttackerConfig
   images: ImageRun | None = None
 
 
@@ -95,12 +102,14 @@ def _check_grants(model: Model, attack: Attack, defense: Defense, train: TrainCo
   if "fixed_negatives" in defense.requires and train.negatives != "once":
     raise ConfigError("train.negatives must be once for this defense, which compares a client's rows from one round to"
                       f" the next, got {train.negatives!r}")
-  if defense.client_term is not None and train.local_steps > 1:
-    raise ConfigError("train.local_steps must be 1 for a defense with a loss term of its own at the clients, got"
-                      f" {train.local_steps}")
-  if defense.client_term is not None and model.encode is not None:
-    raise ConfigError("this defense has a loss term at the clients over single samples, which a model of histories"
-                      " does not have")
+  terms = [] if defense.client_term is None else [name for name, _ in parts_of(defense.client_term)]
+  if terms and train.local_steps > 1:
+    raise ConfigError(f"train.local_steps must be 1 for {terms[0]}, which has a loss term of its own at the clients,"
+                      f" got {train.local_steps}")
+  if terms and model.encode is not None:
+    instead = "; union.contrastive=false is its filter alone" if terms[0] == "union" else ""
+    raise ConfigError(f"{terms[0]} has a loss term at the clients over single samples, which a model of histories,"
+                      f" {method_name(model.encode)}, does not have{instead}")
   unknown = attack.requires - GRANTS
   if unknown:
     raise ConfigError(
@@ -135,9 +144,13 @@ def plan(
   _check_grants(model, attack, defense, train)
   optimizers = choose_optimizers(train, server_optimizer, client_optimizer)
   check_images(dataset, model, attack, defense, visuals)
+  name = _name_of_attack(attack)
   attack = attack if attacker.colluding else each_alone(attack)
   keys = split_key(jax.random.key(seed, impl=GENERATOR))
   who = who_takes_part(dataset, attack, attacker, train, seed, visuals)
+  if name is not None and who.population.num_malicious == 0 and attacker.malicious_ratio > 0:
+    raise ConfigError(f"attacker.malicious_ratio={attacker.malicious_ratio:g} of the {dataset.num_users} users of"
+                      f" {dataset.name} is not one malicious client for {name}; 0 asks for none")
   population, rounds = who.population, who.rounds
   model, features = seeing(model, dataset, visuals, as_argument(defense.images))
   public = checked("model", "init_public", model.init_public)(keys.public, dataset.num_items)
@@ -172,6 +185,9 @@ def plan(
     rounds,
     population,
     evaluation,
+    _judges(defense),
+    name,
+    attacker,
     _image_run(attack, defense, who, visuals, keys.images),
   )
 
@@ -267,6 +283,16 @@ def _init_defense(
       dataset.num_items, public.items.shape[1], clients.shape[1], who.population.num_clients, clients, indptr, held,
       shared=jax.eval_shape(lambda: public.shared),
     ))
+
+
+def _name_of_attack(attack: Attack) -> str | None:
+  stages = (attack.poison, attack.samples, attack.profiles)
+  return next((method_name(stage) for stage in stages if stage is not None), None)
+
+
+def _judges(defense: Defense) -> tuple[str, ...]:
+  stages = (defense.filter, defense.aggregate)
+  return tuple(name for stage in stages if stage is not None for name, _ in parts_of(stage))
 
 
 def _image_run(

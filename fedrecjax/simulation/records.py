@@ -180,15 +180,17 @@ class RoundReport(NamedTuple):
   Attributes:
     loss: sum of the benign clients' losses.
     benign: number of benign clients.
-    verdicts: of a defence that rejects or rescales uploads, see :func:`fedrecjax.metrics.detection.verdicts`; else
-      None.
+    verdicts: of each stage of a defence that rejects or rescales uploads, int32 `[S, 2, 4]`, see
+      :func:`fedrecjax.metrics.detection.verdicts`; None without such a stage.
     stealth: of malicious uploads, see :func:`fedrecjax.metrics.stealth.measure_stealth`; None if nobody is malicious.
+    idle: of a rule that needs rows enough, see :class:`fedrecjax.types.Update`; else None.
   """
 
   loss: Array
   benign: Array
   verdicts: Array | None
   stealth: Array | None = None
+  idle: Array | None = None
 
 
 class Reports(NamedTuple):
@@ -197,20 +199,22 @@ class Reports(NamedTuple):
   Attributes:
     loss: mean loss of the benign clients of all of them.
     benign: number of those clients, each counted in each of its rounds.
-    verdicts: of each round, `[rounds, 2, 4]`, or None.
+    verdicts: of each round, `[rounds, S, 2, 4]`, or None.
     stealth: of each round, `[rounds, 6]`, or None.
+    idle: of each round, `[rounds, 2]`, or None.
   """
 
   loss: Array
   benign: Array
   verdicts: Array | None
   stealth: Array | None
+  idle: Array | None
 
 
 def gathered(reports: RoundReport) -> Reports:
   """Reports of rounds one behind another, `[rounds, ...]`, as one."""
   benign = jnp.sum(reports.benign)
-  return Reports(jnp.sum(reports.loss) / benign, benign, reports.verdicts, reports.stealth)
+  return Reports(jnp.sum(reports.loss) / benign, benign, reports.verdicts, reports.stealth, reports.idle)
 
 
 def joined(reports: Sequence[Reports]) -> Reports:
@@ -225,4 +229,5 @@ def joined(reports: Sequence[Reports]) -> Reports:
   benign = jnp.stack([one.benign for one in reports])
   total = jnp.sum(benign)
   loss = jnp.sum(benign * jnp.stack([one.loss for one in reports])) / total
-  return Reports(loss, total, along([one.verdicts for one in reports]), along([one.stealth for one in reports]))
+  told = (along([getattr(one, name) for one in reports]) for name in ("verdicts", "stealth", "idle"))
+  return Reports(loss, total, *told)

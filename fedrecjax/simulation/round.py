@@ -35,7 +35,10 @@ from fedrecjax.uploads.rows import (
 def send(
   structure: Structure, run: Constants, state: SimulationState, inputs: RoundInput, view: ClientView, trained: Trained
 ) -> Sent:
-  """From what clients have computed to what they send: benign clients transform theirs, malicious ones attack."""
+  """From what clients have computed to what they send: benign clients transform theirs, malicious ones attack.
+
+  Where somebody is malicious, or the defence asks for it, uploads have one row per client and item, in order of items.
+  """
   parts, num_items, hostile = run.parts, structure.num_items, attacking(inputs)
   uploads, defense_state, attack_state = trained.uploads, trained.state, state.attack
   own = no_uploads(state.server.public.items.shape[1])
@@ -44,19 +47,22 @@ def send(
     uploads = keep_clients(uploads, ~hostile, num_items)
   if parts.client_transform is not None:
     uploads, defense_state = parts.client_transform(defense_state, merge_rows(uploads, num_items), view)
-  foreign, sent = jnp.int32(0), [uploads]
+  foreign = jnp.int32(0)
   if parts.poison is not None:
     poisoned, attack_state = attack(structure, run, state, inputs, own, uploads)
     foreign = foreign_rows(poisoned, hostile, num_items)
     if not structure.own_shared:
       poisoned = add_shared(poisoned)
-    # Looked at in parts: rows that only the rule reads need not be written down one behind another.
-    sent.append(poisoned)
     uploads = concatenate(uploads, poisoned)
+  somebody = structure.num_clients > structure.num_benign
+  if somebody or structure.unique_rows or parts.filter is not None:
+    # Malicious rows were put behind all others, which a rule must not see: some break ties by the order of rows.
+    in_order_of_clients = hostile.shape[0] if parts.poison is not None else None
+    uploads = merge_rows(uploads, num_items, num_clients=in_order_of_clients)
   stealth = None
-  if structure.num_clients > structure.num_benign:
+  if somebody:
     sending = ~hostile & (view.samples.trained > 0)
-    stealth = measure_stealth(sent, hostile, sending, foreign, num_items)
+    stealth = measure_stealth(uploads, hostile, sending, foreign, num_items)
   return Sent(uploads, attack_state, defense_state, stealth)
 
 
@@ -76,15 +82,15 @@ def train_round(
   """
   is_benign = inputs.clients < structure.num_benign
   view = chosen_samples(structure, run, state, inputs, client_view(structure, run, state, inputs))
-  trained = train(structure, run, state, view, is_benign)
+  trained = train(structure, run, state, view, attacking(inputs))
   sent = send(structure, run, state, inputs, view, trained)
-  server, judged = serve(structure, run, state, inputs, view.samples.trained, sent)
+  server, judged, idle = serve(structure, run, state, inputs, view.samples.trained, sent)
   private, optimizer = step_private(
     structure.client_optimizer, state.client_optimizer, state.private, inputs.clients, trained.private,
     client_rates(run, inputs.clients), table=structure.client_table,
   )
   loss = jnp.sum(jnp.where(is_benign, trained.loss, 0.0))
-  report = RoundReport(loss, jnp.sum(is_benign), judged, sent.stealth)
+  report = RoundReport(loss, jnp.sum(is_benign), judged, sent.stealth, idle)
   return SimulationState(server, private, sent.attack, optimizer), report
 
 

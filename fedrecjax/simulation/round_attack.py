@@ -63,10 +63,10 @@ def chosen_samples(
 def pool_uploads(structure: Structure, run: Constants, state: SimulationState, inputs: RoundInput) -> ClientUpdates:
   """What the malicious clients of the round's pool would upload if they behaved, one row per client and item."""
   assert inputs.pool is not None
-  alone = structure._replace(capacity=structure.pool_capacity, num_tiles=structure.pool_tiles)
+  alone = structure._replace(capacity=structure.pool_capacity, num_tiles=structure.pool_tiles, pseudo_items=0)
   clients = structure.num_benign + inputs.pool
   view = client_view(alone, run, state, inputs._replace(clients=clients))
-  uploads = train(alone, run, state, view, jnp.zeros(clients.shape[0], bool)).uploads
+  uploads = train(alone, run, state, view, jnp.ones(clients.shape[0], bool)).uploads
   return merge_rows(uploads, structure.num_items)
 
 

@@ -62,12 +62,26 @@ def neighbor_vectors(
   return vectors, used & expanded
 
 
-def train(structure: Structure, run: Constants, state: SimulationState, view: ClientView, is_benign: Array) -> Trained:
-  """What the clients of a round compute from their own data."""
+def train(structure: Structure, run: Constants, state: SimulationState, view: ClientView, hostile: Array) -> Trained:
+  """What the clients of a round compute from their own data.
+
+  Those that attack by their data alone run the software that every client runs: they hide items and follow the
+  defence's term. Others that attack are asked only for what the model and its loss make of their data.
+
+  Args:
+    structure: static.
+    run: what does not change.
+    state: before the round.
+    view: what the clients know.
+    hostile: clients that attack in this round, bool `[C]`.
+  """
   parts, samples = run.parts, view.samples
+  following = ~hostile | (parts.poison is None)
   l2 = None
   if structure.l2_rows != "none":
-    l2 = run.numbers.l2 * ((view.clients < structure.num_benign) | (not structure.l2_benign))
+    penalized = ~hostile | (not structure.l2_benign)
+    # Whoever has nothing to train on has no loss, and stays where it is.
+    l2 = run.numbers.l2 * (penalized & (samples.trained > 0))
   settings = LocalSettings(
     mean=structure.mean,
     l2=l2,
@@ -86,7 +100,7 @@ def train(structure: Structure, run: Constants, state: SimulationState, view: Cl
     )
   else:
     trained = train_clients(
-      model, loss, parts.client_term, state.server.defense, view, is_benign, settings, tiles
+      model, loss, parts.client_term, state.server.defense, view, following, settings, tiles
     )
   uploads = trained.uploads
   if l2 is not None and structure.l2_rows == "uploaded" and structure.local_steps == 1:
@@ -96,10 +110,10 @@ def train(structure: Structure, run: Constants, state: SimulationState, view: Cl
   if structure.pseudo_items > 0:
     assert trained.rows is not None
     hiding = pseudo_uploads(
-      view, trained.rows, is_benign, count=structure.pseudo_items, num_tiles=structure.num_tiles
+      view, trained.rows, following, count=structure.pseudo_items, num_tiles=structure.num_tiles
     )
     # A client may have drawn an item as a negative too, and its places must follow one another.
-    uploads = by_client(concatenate(uploads, hiding), is_benign.shape[0])
+    uploads = by_client(concatenate(uploads, hiding), hostile.shape[0])
   return trained._replace(uploads=uploads)
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fedrecjax.defenses.chain import parts_of
 from fedrecjax.defenses.presence import without_rejected
 from fedrecjax.metrics.detection import flagged_by_filter, verdicts
 from fedrecjax.server.step import apply_update
@@ -25,7 +26,6 @@ from fedrecjax.types import (
 )
 from fedrecjax.uploads.rows import (
   compact,
-  merge_rows,
 )
 
 
@@ -77,38 +77,36 @@ def defend(
     parts: functions of the methods.
     state: of the defence.
     view: what the server may read.
-    uploads: of all clients.
+    uploads: of all clients; one row per client and item, in order of items, if the rule needs that or there is a
+      filter.
     malicious: which places of the round hold a malicious client, bool `[C]`; for the verdicts alone.
 
   Returns:
-    The update, the defence's next state, and the verdicts where the defence rejects or rescales uploads.
+    The update, the defence's next state, and the verdicts of each stage that rejects or rescales uploads
+    `[S, 2, 4]`, on what the stage was given; None without such a stage.
   """
-  if structure.unique_rows or parts.filter is not None:
-    uploads = merge_rows(uploads, structure.num_items)
-  sent = uploads
-  flagged = None
-  place = jnp.arange(sent.item.shape[0])
-  if parts.filter is not None:
-    uploads, state = parts.filter(state, uploads, view)
-    flagged = flagged_by_filter(sent, uploads, structure.num_items)
-    view = without_rejected(view, sent, uploads)
-    if structure.unique_rows:
-      uploads, place = compact(uploads, structure.num_items)
+  judged = []
+
+  def judge(given: ClientUpdates, flagged: Array) -> None:
+    used = given.item < structure.num_items
+    judged.append(verdicts(flagged & used, used, given.client, malicious))
+
+  for _, stage in [] if parts.filter is None else parts_of(parts.filter):
+    given = uploads
+    uploads, state = stage(state, given, view)
+    judge(given, flagged_by_filter(given, uploads, structure.num_items))
+    view = without_rejected(view, given, uploads)
+  if parts.filter is not None and structure.unique_rows:
+    uploads, _ = compact(uploads, structure.num_items)
   update, state = parts.aggregate(state, uploads, view)
   if update.kept is not None:
-    rejected = jnp.zeros(place.shape[0], bool).at[place].set(
-      ~update.kept & (uploads.item < structure.num_items), mode="drop"
-    )
-    flagged = rejected if flagged is None else flagged | rejected
-  if flagged is None:
-    return update, state, None
-  used = sent.item < structure.num_items
-  return update, state, verdicts(flagged & used, used, sent.client, malicious)
+    judge(uploads, ~update.kept)
+  return update, state, jnp.stack(judged) if judged else None
 
 
 def serve(
   structure: Structure, run: Constants, state: SimulationState, inputs: RoundInput, length: Array, sent: Sent
-) -> tuple[ServerState, Array | None]:
+) -> tuple[ServerState, Array | None, Array | None]:
   """What the server makes of a round's uploads: filter, rule and step.
 
   Args:
@@ -120,7 +118,7 @@ def serve(
     sent: what the clients have sent.
 
   Returns:
-    The server after the round, and the verdicts of a defence that has some.
+    The server after the round, the verdicts of a defence that has some, and where its rule was idle.
   """
   server = state.server
   present = inputs.clients < structure.num_clients
@@ -137,9 +135,10 @@ def serve(
     optimizer=server.optimizer,
     learning_rate=run.numbers.learning_rate,
     key=jax.random.fold_in(run.keys.defense, inputs.number),
+    malicious=jnp.int32(structure.num_clients - structure.num_benign),
   )
   update, defense, judged = defend(structure, run.parts, sent.defense, view, sent.uploads, attacking(inputs))
   if structure.l2_rows == "table":
     update = penalize_table(server.public, update, run.numbers.l2)
   server = apply_update(structure.server_optimizer, server, update, run.numbers.learning_rate)
-  return server._replace(defense=defense), judged
+  return server._replace(defense=defense), judged, update.idle

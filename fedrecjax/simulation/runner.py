@@ -16,7 +16,6 @@ from fedrecjax.datasets import Dataset
 from fedrecjax.defenses import chain
 from fedrecjax.defenses import none as no_defense
 from fedrecjax.federation.participation import Rounds
-from fedrecjax.metrics.detection import detection_columns
 from fedrecjax.metrics.stealth import COUNTS, stealth_columns
 from fedrecjax.simulation.debugging import debug_rounds
 from fedrecjax.simulation.evaluation import jitted_evaluation, metric_names
@@ -27,6 +26,7 @@ from fedrecjax.simulation.planning import Run, plan, round_inputs
 from fedrecjax.simulation.programs import compiled_program
 from fedrecjax.simulation.records import Reports
 from fedrecjax.simulation.round import jitted_rounds
+from fedrecjax.simulation.run_warnings import warnings_of
 from fedrecjax.types import Attack, Defense, Model, Public, SimulationState, beside_features
 from fedrecjax.vision.visuals import Visuals
 
@@ -54,6 +54,8 @@ class Result(NamedTuple):
     images: one array over the steps in which images were uploaded, and in each over targets, see
       :func:`fedrecjax.simulation.image_step.image_columns`; empty without an attack by images.
     pictures: the targets' images after the last step; None without one.
+    warnings: a line for each thing that was asked for and never happened, see
+      :func:`fedrecjax.simulation.run_warnings.warnings_of`.
   """
 
   metrics: dict[str, np.ndarray]
@@ -66,6 +68,7 @@ class Result(NamedTuple):
   stealth: dict[str, np.ndarray]
   images: dict[str, np.ndarray]
   pictures: ImageState | None = None
+  warnings: tuple[str, ...] = ()
 
 
 class AttackError(RuntimeError):
@@ -99,7 +102,7 @@ def execute(
   """
   points = _points(run.rounds, epochs, every)
   state, model = run.state, run.constants.parts.model
-  told = Measurements(metric_names(run.evaluation))
+  told = Measurements(metric_names(run.evaluation), run.judges)
   provider = Provider(run)
   trained_s, compile_s = 0.0, provider.compile_s
   per_user = None
@@ -135,10 +138,14 @@ def execute(
     targets=run.population.targets,
     state=state,
     compile_s=compile_s,
-    detection=detection_columns(np.concatenate(told.verdicts)) if told.verdicts else {},
+    detection=told.detection,
     stealth=stealth_columns(np.concatenate(told.stealth)) if told.stealth else {},
     images={name: column for name, column in provider.columns().items() if name != IMPOSSIBLE},
     pictures=provider.pictures,
+    warnings=warnings_of(
+      run.attack, run.attacker, attacking=int((run.rounds.malicious >= 0).sum()), judged=told.judged, idle=told.idle,
+      rule=run.judges[-1],
+    ),
   )
 
 

@@ -102,6 +102,8 @@ class DefenseView(NamedTuple):
     optimizer: its state before the server's step.
     learning_rate: step size of the server.
     key: a key of the round.
+    malicious: how many clients of the federation are malicious, int32 scalar; for rules that are told so by their
+      options (`f_rule=malicious`) and no others.
   """
 
   public: Public
@@ -116,6 +118,7 @@ class DefenseView(NamedTuple):
   optimizer: Any
   learning_rate: Array | float
   key: Array
+  malicious: Array | int = 0
 
 
 class Defense(NamedTuple):

@@ -78,8 +78,12 @@ class Update(NamedTuple):
     items: rows of the item table.
     shared: of every other parameter, of the same structure as `Public.shared`.
     kept: which of the uploads given to the rule had a part in the update, bool `[E]`; None if all had.
+    idle: where the rule made no more of the rows than their sum or mean, for want of rows: at how many items, and of
+      how many that anybody uploaded, int32 `[2]`; for a rule over whole uploads one stands for the round. None if that
+      cannot happen.
   """
 
   items: ItemRows
   shared: Any = ()
   kept: Array | None = None
+  idle: Array | None = None

@@ -152,12 +152,13 @@ def _for_each_client(values: jax.Array, leaf: jax.Array) -> jax.Array:
   return values.reshape(-1, *(1,) * (leaf.ndim - 1))
 
 
-def merge_rows(uploads: ClientUpdates, num_items: int) -> ClientUpdates:
+def merge_rows(uploads: ClientUpdates, num_items: int, *, num_clients: int | None = None) -> ClientUpdates:
   """One row per client and item, in order of items; unused places come last.
 
   Args:
-    uploads: with the places of one client following one another.
+    uploads: with the places of one client following one another, unless `num_clients` is given.
     num_items: M.
+    num_clients: C; the rows of an item are then in order of their clients, in whatever order they are given.
 
   Returns:
     Uploads of the same capacity in which the rows of one client for one item are added up.
@@ -165,7 +166,12 @@ def merge_rows(uploads: ClientUpdates, num_items: int) -> ClientUpdates:
   capacity = uploads.item.shape[0]
   if capacity == 0:
     return uploads
-  item, place = in_order(uploads.item, num_items)
+  if num_clients is None:
+    item, place = in_order(uploads.item, num_items)
+  else:
+    _, by_place = in_order(uploads.client, num_clients)
+    item, place = in_order(uploads.item[by_place], num_items)
+    place = by_place[place]
   client = uploads.client[place]
   used = item < num_items
   is_first = jnp.ones(capacity, bool).at[1:].set((item[1:] != item[:-1]) | (client[1:] != client[:-1])) & used

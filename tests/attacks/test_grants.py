@@ -266,7 +266,7 @@ def test_stealth_by_hand():
   row = jnp.array([1.0, 3.0, 4.0, 2.0, 5.0, 9.0])[:, None]
   uploads = ClientUpdates(jnp.array([0, 0, 2, 1, 1, 0]), jnp.array([0, 1, 0, 3, 3, 8]), row)
   hostile = jnp.array([False, True, False, False])
-  sums = np.asarray(measure_stealth([uploads], hostile, ~hostile, jnp.int32(0), 8))
+  sums = np.asarray(measure_stealth(uploads, hostile, ~hostile, jnp.int32(0), 8))
   np.testing.assert_allclose(sums, [1, 2, 3, 3, 1 / 3 + 1, 0], rtol=1e-6)
   columns = stealth_columns(sums[None])
   assert columns["malicious_rows"] == [2] and columns["benign_rows"] == [1]
@@ -277,7 +277,7 @@ def test_of_rows_of_one_length_each_is_half_behind_the_other():
   row = jnp.array([1.0, 2.0, 2.0, 2.0])[:, None]
   uploads = ClientUpdates(jnp.array([0, 0, 0, 1]), jnp.arange(4), row)
   hostile = jnp.array([False, True])
-  sums = measure_stealth([uploads], hostile, ~hostile, jnp.int32(0), 4)
+  sums = measure_stealth(uploads, hostile, ~hostile, jnp.int32(0), 4)
   np.testing.assert_allclose(stealth_columns(np.asarray(sums)[None])["norm_percentile"], [2 / 3])
 
 
@@ -291,7 +291,7 @@ def test_norm_percentile_is_that_of_all_pairs(seed):
   uploads = ClientUpdates(*map(jnp.asarray, (client, item, norm[:, None].astype(np.float32))))
   columns = stealth_columns(
     np.asarray(
-      measure_stealth([uploads], jnp.asarray(hostile), jnp.asarray(~hostile), jnp.int32(0), 9)
+      measure_stealth(uploads, jnp.asarray(hostile), jnp.asarray(~hostile), jnp.int32(0), 9)
     )[None]
   )
   bad, good = norm[hostile[client] & (item == 0)], norm[~hostile[client] & (item == 0)]

@@ -22,11 +22,13 @@ SIZES = [0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 33, 64, 150]
 
 
 @jax.jit
-def aggregated(stages, uploads, clients, federation):
+def aggregated(stages, uploads, clients, federation, malicious=0):
   """The dense update of all items that a defence's stages make of uploads."""
   filter_uploads, aggregate, init = stages
   uploads = merge_rows(uploads, M)
-  view = defense_view(num_items=M, num_clients=C, clients=clients, federation=federation)
+  view = defense_view(
+    num_items=M, num_clients=C, clients=clients, federation=federation, malicious=malicious
+  )
   state = init(jax.random.key(0), None)
   if filter_uploads is not None:
     uploads, state = filter_uploads(state, uploads, view)
@@ -68,11 +70,14 @@ def random_round(seed):
   return ClientUpdates(*map(jnp.asarray, (client, item, row))), rows
 
 
-def assert_matches(defense, rule, seeds=range(ROUNDS), clients=C, federation=1000):
+def assert_matches(
+  defense, rule, seeds=range(ROUNDS), clients=C, federation=1000, malicious=0
+):
   stages = (defense.filter, defense.aggregate, defense.init)
   for seed in seeds:
     uploads, rows = random_round(seed)
-    found = aggregated(stages, uploads, jnp.int32(clients), jnp.int32(federation))
+    numbers = map(jnp.int32, (clients, federation, malicious))
+    found = aggregated(stages, uploads, *numbers)
     expected = np.zeros((M, D))
     for item, group in rows.items():
       expected[item] = rule(group)

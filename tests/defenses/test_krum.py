@@ -79,6 +79,26 @@ def test_items(name, scale, too_few):
     )
 
 
+@pytest.mark.parametrize(
+  ("f", "f_rule", "malicious"), [(3.0, "number", 0), (1.0, "malicious", 5), (2.0, "malicious", 4)]
+)
+def test_krum_selects_even_where_most_are_distrusted(f, f_rule, malicious):
+  """Spattack's published rule: items of up to f, f + 1, f + 2 and more rows each have a score."""
+  distrusted = int(f * malicious) if f_rule == "malicious" else int(f)
+  assert_matches(
+    defenses.krum(f=f, f_rule=f_rule, distance="plain", too_few="select", scale="mean"),
+    lambda rows: krum.krum(krum.pairwise(rows, squared=False), distrusted, rule="spattack") @ rows,
+    malicious=malicious,
+  )
+
+
+def test_krum_of_two_and_three_rows_by_hand():
+  """Rows 0, 1, 10: with f = 1 the scores over two neighbours are 11, 10 and 19; f = 2 leaves one."""
+  rows = np.array([[0.0], [1.0], [10.0]])
+  two, one = (krum.krum(krum.pairwise(rows, squared=False), f, rule="spattack") for f in (1, 2))
+  assert (two.tolist(), one.tolist()) == ([0, 1, 0], [0.5, 0.5, 0])
+
+
 @pytest.mark.parametrize("name", ("iterative", "bulyan"))
 def test_the_sum_of_the_selected(name):
   assert_matches(

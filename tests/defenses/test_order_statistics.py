@@ -48,9 +48,19 @@ def test_trim_count_is_exact_for_every_count(share):
   )
 
 
-@pytest.mark.parametrize(("rule", "expected"), [("per_round", 10), ("global", 50), ("number", 0)])
-def test_what_f_is_a_share_of(rule, expected):
-  assert trim_count(jnp.array([3, 700]), view(200, 1000), rule, 0.05).tolist() == [expected] * 2
+@pytest.mark.parametrize(
+  ("rule", "f", "expected"),
+  [("per_round", 0.05, 10), ("global", 0.05, 50), ("number", 0.05, 0), ("malicious", 1.5, 10)],
+)
+def test_what_f_is_a_share_of(rule, f, expected):
+  shown = view(200, 1000)._replace(malicious=jnp.int32(7))
+  assert trim_count(jnp.array([3, 700]), shown, rule, f).tolist() == [expected] * 2
+
+
+@pytest.mark.parametrize(("rule", "expected"), [("per_round", 1), ("ratio_of_count", 0)])
+def test_a_share_of_clients_counts_up_and_one_of_rows_down(rule, expected):
+  """1 % of 50: the server of ClusterAttack's code expects one attacker, PIECK's rules none."""
+  assert trim_count(jnp.array([50]), view(50, 1000), rule, 0.01).tolist() == [expected]
 
 
 @pytest.mark.parametrize(
@@ -60,6 +70,7 @@ def test_what_f_is_a_share_of(rule, expected):
     ({"f": 0.5}, "trimmed_mean.f is a share and must be below 0.5"),
     ({"f": float("nan")}, "trimmed_mean.f"),
     ({"f": -1.0, "f_rule": "number"}, "trimmed_mean.f must not be negative"),
+    ({"f_rule": "malicious"}, "trimmed_mean.f is a multiple of the number of malicious clients"),
   ],
 )
 def test_impossible_numbers_are_named(options, message):
@@ -190,7 +201,7 @@ def expected_update(name, one, f):
   if "f_rule" not in options:
     return scale * whole_uploads.median(one.vectors)
   base = {"global": 1000, "number": 1}.get(options["f_rule"], one.clients)
-  trimmed = math.floor(Fraction(str(f)) * base)
+  trimmed = aggregation.distrusted(f, base, options["f_rule"])
   reading, too_few = options["reading"], options["too_few"]
   return scale * whole_uploads.trimmed_mean(one.vectors, trimmed, reading, too_few=too_few)
 

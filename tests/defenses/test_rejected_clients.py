@@ -115,7 +115,6 @@ def test_a_rejected_client_is_not_in_the_round(name):
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_filters_do_not_see_whom_an_earlier_one_has_rejected(name):
-  """Keys of a chain's parts follow their places, so that both chains have three parts."""
   idle = Defense(filter=lambda state, uploads, view: (uploads, state))
   for seed in range(4):
     rejected = outcome(chain(rejecting(), FILTERS[name], none(scale="mean", scope="client", weights="samples")), seed,

@@ -7,8 +7,6 @@ medians are then exact in float32, and ties are many. Rounds of one shape go thr
 
 import functools
 import itertools
-import math
-from fractions import Fraction
 from typing import NamedTuple
 
 import jax
@@ -131,7 +129,7 @@ READINGS = ("extremes", "around_median")
 
 
 def trimmed_by(one, rows, f, *, reading, f_rule, too_few, scale):
-  trimmed = math.floor(Fraction(str(f)) * F_RULES[f_rule][1](one, rows))
+  trimmed = aggregation.distrusted(f, F_RULES[f_rule][1](one, rows), f_rule)
   return aggregation.trimmed_mean(rows, trimmed, reading, scale=scale, too_few=too_few)
 
 

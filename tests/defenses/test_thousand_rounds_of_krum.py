@@ -20,6 +20,7 @@ from tests.defenses import test_thousand_rounds as item_rounds
 from tests.defenses import whole_rounds
 from tests.defenses.test_krum import NAMES, constructor, enough, of_clients, of_rows
 from tests.defenses.test_thousand_rounds import F_RULES, SHARES
+from tests.oracles import aggregation
 from tests.support.views import dense
 
 C, MOST = 150, 32
@@ -101,7 +102,7 @@ def assert_items_match(variant, seeds, fs):
   for number, ((one, groups), f) in enumerate(zip(rounds, fs, strict=True)):
     expected = np.zeros((M, D))
     for item, rows in enumerate(groups):
-      distrusted = math.floor(Fraction(str(f)) * F_RULES[f_rule][1](one, rows))
+      distrusted = aggregation.distrusted(f, F_RULES[f_rule][1](one, rows), f_rule)
       expected[item] = of_rows(name, rows * axes, distrusted, **options)
       is_enough = enough(name, len(rows), distrusted)
       selecting += bool(distrusted and is_enough)

@@ -1,6 +1,7 @@
 """UNION's contrastive task against its oracle: gradients, draws, and what clients send."""
 
 import functools
+import zlib
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +32,7 @@ def task(
   del block  # a part of the program, which tests change in the module
   structure = structure._replace(capacity=structure.capacity + extra)
   view = client_view(structure, run, state, inputs)
-  view = view._replace(key=jax.random.fold_in(view.key, 0))  # as for the first part of a chain
+  view = view._replace(key=jax.random.fold_in(view.key, zlib.crc32(b"union")))  # as in a chain
   places = jnp.arange(view.samples.positive.shape[0], dtype=jnp.int32)
   term = contrastive.contrastive_term(
     view, weight=weight, count=count, temperature=temperature, normalized=normalized, mean=mean

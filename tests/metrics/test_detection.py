@@ -121,7 +121,7 @@ def test_columns_are_shares_of_the_counts():
   counts = np.stack(
     [random.integers(0, malicious + 1), malicious, random.integers(0, benign + 1), benign], axis=2
   )
-  columns = detection_columns(counts)
+  columns = detection_columns(counts[:, None])
   assert list(columns) == [
     f"{level}_{one}" for level in ("client", "row") for one in COUNTS + QUALITIES
   ]
@@ -141,9 +141,17 @@ def test_columns_are_shares_of_the_counts():
   )
 
 
+def test_stages_have_columns_of_their_own():
+  counts = np.arange(32).reshape(2, 2, 2, 4)
+  columns = detection_columns(counts, ["norm_bound", "union"])
+  assert not set(columns) & set(detection_columns(counts[:, :1]))
+  assert columns["norm_bound.row_malicious"].tolist() == [5, 21]
+  assert columns["union.client_benign_flagged"].tolist() == [10, 26]
+
+
 def test_no_round_and_empty_rounds():
-  assert all(len(column) == 0 for column in detection_columns(np.zeros((0, 2, 4), int)).values())
-  columns = detection_columns(np.zeros((2, 2, 4), int))
+  assert all(len(column) == 0 for column in detection_columns(np.zeros((0, 1, 2, 4), int)).values())
+  columns = detection_columns(np.zeros((2, 1, 2, 4), int))
   assert all(np.isnan(columns[f"client_{name}"]).all() for name in QUALITIES)
   assert not any(columns[f"client_{name}"].any() for name in COUNTS)
 
@@ -168,8 +176,10 @@ def sent_rows(run, before, inputs):
   return rows
 
 
-def assert_counts(run, flags):
-  """Compares every round's verdicts with `flags`: (place, item, row) -> whether it is flagged."""
+def assert_counts(run, flags, stage=0, given=lambda place: True):
+  """Compares every round's verdicts of a stage with `flags`: (place, item, row) -> whether it is
+  flagged. `given` says of whom the stage was given anything.
+  """
   state, total = run.state, np.zeros((2, 4), int)
   for number in range(len(run.rounds.clients)):
     inputs = round_input(run, number)
@@ -178,10 +188,11 @@ def assert_counts(run, flags):
     rows = [
       (place, bool(flags(place, item, row)))
       for (place, item), row in sent_rows(run, state, inputs).items()
+      if given(place)
     ]
     expected = counted(rows, set(np.flatnonzero(is_malicious).tolist()))
-    state, (_, _, found, _) = step(run.structure, run.constants, state, inputs)
-    assert found.tolist() == expected, f"round {number}"
+    state, report = step(run.structure, run.constants, state, inputs)
+    assert report.verdicts[stage].tolist() == expected, f"round {number}"
     total += np.array(expected)
   return total
 
@@ -241,12 +252,14 @@ def test_what_a_rule_rejects_is_counted(small):
 
 
 @pytest.mark.parametrize("unique_rows", [False, True])
-def test_what_a_filter_drops_and_a_rule_rejects_is_counted_once(small, unique_rows):
+def test_a_filter_and_a_rule_are_judged_apart(small, unique_rows):
   # With unique rows the rule sees the rows in other places than the filter.
-  defense = chain(dropping_the_first(), rejecting_odd_items(unique_rows))
+  run = run_with(small, chain(dropping_the_first(), rejecting_odd_items(unique_rows)))
+  assert run.judges == ("dropping_the_first", "rejecting_odd_items")
+  assert_counts(run, in_first_place)
   assert_counts(
-    run_with(small, defense),
-    lambda place, item, row: in_first_place(place, item, row) or of_odd_item(place, item, row),
+    run_with(small, chain(dropping_the_first(), rejecting_odd_items(unique_rows))), of_odd_item,
+    stage=1, given=lambda place: place > 0,
   )
 
 
@@ -264,8 +277,8 @@ def test_a_rule_without_filter_judges_rows_as_they_are_sent(small):
     )
   ]
   assert len(rows) == 4 * int(np.asarray(run.constants.data.training.length).sum())
-  _, (_, _, found, _) = step(run.structure, run.constants, run.state, inputs)
-  assert found.tolist() == counted(rows, set())
+  _, report = step(run.structure, run.constants, run.state, inputs)
+  assert report.verdicts[0].tolist() == counted(rows, set())
 
 
 def test_empty_places_and_benign_runs(small):

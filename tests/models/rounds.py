@@ -72,7 +72,7 @@ def uneven(seed: int = 0, lengths: Sequence[int] = LENGTHS, num_items: int = 40)
 @functools.partial(jax.jit, static_argnames="structure")
 def _uploads(structure: Any, run: Any, state: Any, inputs: Any) -> ClientUpdates:
   view = client_view(structure, run, state, inputs)
-  return train(structure, run, state, view, inputs.clients < structure.num_benign).uploads
+  return train(structure, run, state, view, inputs.clients >= structure.num_benign).uploads
 
 
 def first_uploads(run: Run) -> ClientUpdates:

@@ -139,6 +139,18 @@ def trim_count(count: int, rule: TrimRule, value: float) -> int:
   return int(value)
 
 
+def distrusted(share: float, base: int, rule: str) -> int:
+  """f as a whole number, by exact arithmetic on the decimal fraction that `share` is written as.
+
+  Args:
+    share: or multiple.
+    base: what it is a share of.
+    rule: of a round or the federation it is rounded up, else down.
+  """
+  product = Fraction(str(share)) * base
+  return math.ceil(product) if rule in ("per_round", "global") else math.floor(product)
+
+
 def norm_bound(row: np.ndarray, max_norm: float) -> np.ndarray:
   """NormBound (Sun et al., 2019) on one uploaded row: row * min(1, max_norm / ||row||).
 

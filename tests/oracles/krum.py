@@ -14,14 +14,20 @@ import numpy as np
 
 from tests.oracles import aggregation
 
-NeighborRule = Literal["n-f-2", "n-f-1", "n-f"]
+NeighborRule = Literal["n-f-2", "n-f-1", "n-f", "spattack"]
 Ties = Literal["average", "first", "last"]
 
 _LESS_THAN_COUNT_MINUS_F = {"n-f-2": 2, "n-f-1": 1, "n-f": 0}
 
 
 def neighbor_count(count: int, f: int, rule: NeighborRule) -> int:
-  """How many neighbours make a score: at least one, at most all others (none for an only row)."""
+  """How many neighbours make a score: at least one, at most all others (none for an only row).
+
+  Spattack's code sums n - f - 2 distances where there are so many, else n - f, else all n.
+  """
+  if rule == "spattack":
+    wanted = count - f - 2 if count > f + 2 else count - f if count > f else count
+    return min(wanted, count - 1)
   wanted = count - f - _LESS_THAN_COUNT_MINUS_F[rule]
   return min(max(wanted, 1), count - 1)
 

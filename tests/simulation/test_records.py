@@ -9,7 +9,7 @@ from fedrecjax.simulation.records import Reports, joined
 
 def test_losses_of_parts_weigh_as_many_clients_as_took_part():
   parts = [
-    Reports(jnp.float32(loss), jnp.int32(benign), None, jnp.full((1, 2), loss))
+    Reports(jnp.float32(loss), jnp.int32(benign), None, jnp.full((1, 2), loss), None)
     for loss, benign in ((1.0, 3), (5.0, 1))
   ]
   whole = joined(parts)

@@ -111,7 +111,7 @@ def honest_uploads(run: Run, before: SimulationState, inputs: RoundInput) -> Cli
   """What all clients of a round send if nobody attacks and nothing is transformed."""
   view = client_view(run.structure, run.constants, before, inputs)
   is_benign = inputs.clients < run.structure.num_benign
-  return train(run.structure, run.constants, before, view, is_benign).uploads
+  return train(run.structure, run.constants, before, view, ~is_benign).uploads
 
 
 def pairs_of(run: Run, number: int) -> tuple[list[np.ndarray], list[np.ndarray]]:

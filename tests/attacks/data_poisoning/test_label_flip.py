@@ -40,9 +40,7 @@ def test_uploads_are_gradients_of_the_flipped_loss(flipped, loss, reduction, neg
     seen = attack_view(structure, run_constants, state, inputs)
     hostile = attacking(inputs)
     samples = run_constants.parts.samples(state.attack, view.samples, seen, hostile, jax.random.key(0))
-    return train(
-      structure, run_constants, state, view._replace(samples=samples), ~hostile
-    ).uploads
+    return train(structure, run_constants, state, view._replace(samples=samples), hostile).uploads
 
   checked = 0
   for number in range(len(run.rounds.clients)):
