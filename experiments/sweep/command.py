@@ -16,6 +16,7 @@ from experiments.results.integrity import damaged_cells
 from experiments.results.paths import NETWORKS, clean, is_finished
 from experiments.sweep.flags import Options, parse_command_line
 from experiments.sweep.listing import listing
+from experiments.sweep.recipe_blocks import fitted_blocks, multiplied
 from experiments.tables import print_table
 from fedrecjax.version import __version__
 
@@ -24,18 +25,31 @@ INTERRUPTED, TERMINATED = 130, 143
 
 def _work(argv: Sequence[str]) -> int:
   options = parse_command_line(argv)
-  cells = options.shard.of(select(expand(blocks_of(options), options.settings), options.only))
+  blocks, overrides = blocks_of(options)
+  cells = options.shard.of(select(expand(blocks, overrides), options.only))
+  for name in multiplied(blocks, overrides):
+    print(f"sweep: --{name} replaces what {len(blocks)} blocks of the recipe have differently, so that each has all of"
+          f" {overrides[name]}; --only={name}=... selects cells instead", file=sys.stderr)
   if options.list_only:
     print_table(listing(cells, options.out_dir), output())
     return DONE
   return sweep(options, cells, argv[1:])
 
 
-def blocks_of(options: Options) -> list[dict[str, str]]:
-  """The grids that the command line asks for."""
+def blocks_of(options: Options) -> tuple[list[dict[str, str]], dict[str, str]]:
+  """The grids that the command line asks for, and the settings that each of them is to have.
+
+  Raises:
+    UsageError: if a recipe cannot be had for the model or the data set.
+  """
+  overrides = dict(options.settings)
   if not options.recipes:
-    return [{}]
-  return [dict(block) for name in options.recipes for block in RECIPES[name].settings]
+    return [{}], overrides
+  blocks = []
+  for name in options.recipes:
+    fitted, overrides = fitted_blocks(name, RECIPES[name].settings, options.settings)
+    blocks += fitted
+  return blocks, overrides
 
 
 def sweep(options: Options, cells: Sequence[Cell], arguments: Sequence[str]) -> int:

@@ -21,6 +21,7 @@ from experiments.results.report import compare_with_unattacked, recipe_table, su
 from experiments.results.round_tables import detection_table, stealth_table
 from experiments.results.uploaded_images import draw_images
 from experiments.sweep.flags import Options
+from experiments.sweep.recipe_blocks import fitted_blocks
 from experiments.tables import Table, print_and_write
 
 
@@ -82,7 +83,7 @@ def tables_of(options: Options, finished: Sequence[Cell], results: pl.DataFrame)
   """A table per recipe, or one of the grid; the comparison with runs without attack; what every round tells."""
   tables = []
   for name in options.recipes:
-    own = {cell.hash for cell in expand(RECIPES[name].settings, options.settings)}
+    own = {cell.hash for cell in expand(*fitted_blocks(name, RECIPES[name].settings, options.settings))}
     cells = [cell for cell in finished if cell.hash in own]
     if cells:
       tables.append(recipe_table(RECIPES[name], cells, results, options.settings))
