@@ -52,6 +52,7 @@ def sweep(options: Options, cells: Sequence[Cell], arguments: Sequence[str]) -> 
   Raises:
     UsageError, ConfigError, DataError: if nothing can be run as asked.
   """
+  from experiments.sweep.elsewhere import run_elsewhere
   from experiments.sweep.run import Terminated, termination_raises
   from experiments.sweep.summary import conclude, interrupted
 
@@ -62,7 +63,7 @@ def sweep(options: Options, cells: Sequence[Cell], arguments: Sequence[str]) -> 
   try:
     with termination_raises():
       local = options.launcher == "local"
-      failures = run_here(options, cells) if local else run_elsewhere(options, arguments)
+      failures = run_here(options, cells) if local else run_elsewhere(options, cells, arguments)
       return FAILED if conclude(options, cells, failures, output()) else DONE
   except KeyboardInterrupt:
     interrupted(options, cells)
@@ -110,21 +111,6 @@ def run_here(options: Options, cells: Sequence[Cell]) -> dict[str, str]:
       version=__version__,
       debug=options.debug,
     )
-
-
-def run_elsewhere(options: Options, arguments: Sequence[str]) -> dict[str, str]:
-  """Runs shards as jobs and waits for them; their failures are found in their files."""
-  from experiments.sweep.launch import run_on_ray, run_on_slurm, shard_commands
-
-  commands = shard_commands(arguments, options.num_shards)
-  if options.launcher == "slurm":
-    statuses = run_on_slurm(commands, folder=options.out_dir / "slurm", parameters=options.slurm_parameters)
-  else:
-    statuses = run_on_ray(commands)
-  for index, status in enumerate(statuses):
-    if status not in (DONE, FAILED):
-      print(f"sweep: shard {index}/{len(statuses)} ended with exit status {status}", file=sys.stderr)
-  return {}
 
 
 main = command("sweep", _work)
