@@ -39,7 +39,8 @@ def command(name: str, work: Callable[[Sequence[str]], int | None]) -> Callable[
       argv: the program's name and its flags; by default those of the process.
 
     Returns:
-      Exit status: 0 done, 1 if something failed or could not be written, 2 for bad flags or data.
+      Exit status: 0 done, 1 if something failed, such as a method that breaks its contract, or could not be
+      written, 2 for bad flags or data.
     """
     try:
       return work(sys.argv if argv is None else argv) or DONE
@@ -49,11 +50,18 @@ def command(name: str, work: Callable[[Sequence[str]], int | None]) -> Callable[
     except (UsageError, DataError, ConfigError) as error:
       print(f"{name}: {error}", file=sys.stderr)
       return BAD_INPUT
-    except OSError as error:
+    except Exception as error:
+      if not isinstance(error, OSError) and not is_expected(error):
+        raise
       print(f"{name}: {error}", file=sys.stderr)
       return FAILED
 
   return main
+
+
+def is_expected(error: Exception) -> bool:
+  """Whether an error is one of this project's own, whose message says in a line what was wrong."""
+  return type(error).__module__.startswith(("fedrecjax.", "experiments."))
 
 
 @dataclasses.dataclass(frozen=True)

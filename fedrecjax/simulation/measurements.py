@@ -24,11 +24,13 @@ class Measurements:
       that has none.
     stealth: sums over malicious uploads in the rounds before each point, `[rounds, 6]` each; empty if nobody is
       malicious.
+    outside: rows for items that do not exist so far, of the attack and of the server's rule, `[2]`.
   """
 
   def __init__(self, names: Sequence[str]):
     self.verdicts: list[np.ndarray] = []
     self.stealth: list[np.ndarray] = []
+    self.outside = np.zeros(2, np.int64)
     self._names = [*names, "train_loss"]
     self._rows: list[np.ndarray] = []
     self._walls: list[float] = []
@@ -51,6 +53,7 @@ class Measurements:
       self._rows.append(np.append(np.asarray(means), np.asarray(one.loss)))
       self.verdicts += [] if one.verdicts is None else [np.asarray(one.verdicts)]
       self.stealth += [] if one.stealth is None else [np.asarray(one.stealth)]
+      self.outside += np.asarray(one.outside)
     self._waiting = []
     return True
 

@@ -183,12 +183,14 @@ class RoundReport(NamedTuple):
     verdicts: of a defence that rejects or rescales uploads, see :func:`fedrecjax.metrics.detection.verdicts`; else
       None.
     stealth: of malicious uploads, see :func:`fedrecjax.metrics.stealth.measure_stealth`; None if nobody is malicious.
+    outside: rows for items that do not exist, of the attack and of the server's rule, int32 `[2]`.
   """
 
   loss: Array
   benign: Array
   verdicts: Array | None
-  stealth: Array | None = None
+  stealth: Array | None
+  outside: Array
 
 
 class Reports(NamedTuple):
@@ -199,18 +201,21 @@ class Reports(NamedTuple):
     benign: number of those clients, each counted in each of its rounds.
     verdicts: of each round, `[rounds, 2, 4]`, or None.
     stealth: of each round, `[rounds, 6]`, or None.
+    outside: rows for items that do not exist, of the attack and of the server's rule, int32 `[2]`.
   """
 
   loss: Array
   benign: Array
   verdicts: Array | None
   stealth: Array | None
+  outside: Array
 
 
 def gathered(reports: RoundReport) -> Reports:
   """Reports of rounds one behind another, `[rounds, ...]`, as one."""
   benign = jnp.sum(reports.benign)
-  return Reports(jnp.sum(reports.loss) / benign, benign, reports.verdicts, reports.stealth)
+  outside = jnp.sum(reports.outside, axis=0)
+  return Reports(jnp.sum(reports.loss) / benign, benign, reports.verdicts, reports.stealth, outside)
 
 
 def joined(reports: Sequence[Reports]) -> Reports:
@@ -225,4 +230,5 @@ def joined(reports: Sequence[Reports]) -> Reports:
   benign = jnp.stack([one.benign for one in reports])
   total = jnp.sum(benign)
   loss = jnp.sum(benign * jnp.stack([one.loss for one in reports])) / total
-  return Reports(loss, total, along([one.verdicts for one in reports]), along([one.stealth for one in reports]))
+  verdicts, stealth = along([one.verdicts for one in reports]), along([one.stealth for one in reports])
+  return Reports(loss, total, verdicts, stealth, jnp.sum(jnp.stack([one.outside for one in reports]), axis=0))

@@ -12,7 +12,7 @@ from jax import lax
 
 from fedrecjax.clients.local_training import Trained
 from fedrecjax.clients.optimizer import step_private
-from fedrecjax.metrics.stealth import foreign_rows, measure_stealth
+from fedrecjax.metrics.stealth import foreign_rows, measure_stealth, rows_outside
 from fedrecjax.simulation.contracts import checked_parts
 from fedrecjax.simulation.records import Constants, Reports, RoundInput, RoundReport, Structure, gathered
 from fedrecjax.simulation.round_attack import attack, attacking, chosen_samples
@@ -44,10 +44,11 @@ def send(
     uploads = keep_clients(uploads, ~hostile, num_items)
   if parts.client_transform is not None:
     uploads, defense_state = parts.client_transform(defense_state, merge_rows(uploads, num_items), view)
-  foreign, sent = jnp.int32(0), [uploads]
+  foreign, outside, sent = jnp.int32(0), jnp.int32(0), [uploads]
   if parts.poison is not None:
     poisoned, attack_state = attack(structure, run, state, inputs, own, uploads)
     foreign = foreign_rows(poisoned, hostile, num_items)
+    outside = rows_outside(poisoned.item, num_items)
     if not structure.own_shared:
       poisoned = add_shared(poisoned)
     # Looked at in parts: rows that only the rule reads need not be written down one behind another.
@@ -57,7 +58,7 @@ def send(
   if structure.num_clients > structure.num_benign:
     sending = ~hostile & (view.samples.trained > 0)
     stealth = measure_stealth(sent, hostile, sending, foreign, num_items)
-  return Sent(uploads, attack_state, defense_state, stealth)
+  return Sent(uploads, attack_state, defense_state, stealth, outside)
 
 
 def train_round(
@@ -78,13 +79,13 @@ def train_round(
   view = chosen_samples(structure, run, state, inputs, client_view(structure, run, state, inputs))
   trained = train(structure, run, state, view, is_benign)
   sent = send(structure, run, state, inputs, view, trained)
-  server, judged = serve(structure, run, state, inputs, view.samples.trained, sent)
+  server, judged, outside = serve(structure, run, state, inputs, view.samples.trained, sent)
   private, optimizer = step_private(
     structure.client_optimizer, state.client_optimizer, state.private, inputs.clients, trained.private,
     client_rates(run, inputs.clients), table=structure.client_table,
   )
   loss = jnp.sum(jnp.where(is_benign, trained.loss, 0.0))
-  report = RoundReport(loss, jnp.sum(is_benign), judged, sent.stealth)
+  report = RoundReport(loss, jnp.sum(is_benign), judged, sent.stealth, jnp.stack([sent.outside, outside]))
   return SimulationState(server, private, sent.attack, optimizer), report
 
 

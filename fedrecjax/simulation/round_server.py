@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from fedrecjax.defenses.presence import without_rejected
 from fedrecjax.metrics.detection import flagged_by_filter, verdicts
+from fedrecjax.metrics.stealth import rows_outside
 from fedrecjax.server.step import apply_update
 from fedrecjax.simulation.records import Constants, Parts, RoundInput, Structure
 from fedrecjax.simulation.round_attack import attacking
@@ -37,12 +38,14 @@ class Sent(NamedTuple):
     attack: the attack's next state.
     defense: the defence's state after what clients did to their uploads.
     stealth: of malicious uploads, see :class:`fedrecjax.simulation.records.RoundReport`.
+    outside: rows of the attack for items that do not exist, int32 scalar.
   """
 
   uploads: ClientUpdates
   attack: State
   defense: State
   stealth: Array | None
+  outside: Array
 
 
 def penalize_table(public: Public, update: Update, l2: Array | float) -> Update:
@@ -108,7 +111,7 @@ def defend(
 
 def serve(
   structure: Structure, run: Constants, state: SimulationState, inputs: RoundInput, length: Array, sent: Sent
-) -> tuple[ServerState, Array | None]:
+) -> tuple[ServerState, Array | None, Array]:
   """What the server makes of a round's uploads: filter, rule and step.
 
   Args:
@@ -120,7 +123,8 @@ def serve(
     sent: what the clients have sent.
 
   Returns:
-    The server after the round, and the verdicts of a defence that has some.
+    The server after the round, the verdicts of a defence that has some, and the rows of its rule for items that do not
+    exist, int32 scalar.
   """
   server = state.server
   present = inputs.clients < structure.num_clients
@@ -139,7 +143,8 @@ def serve(
     key=jax.random.fold_in(run.keys.defense, inputs.number),
   )
   update, defense, judged = defend(structure, run.parts, sent.defense, view, sent.uploads, attacking(inputs))
+  outside = rows_outside(update.items.item, structure.num_items)
   if structure.l2_rows == "table":
     update = penalize_table(server.public, update, run.numbers.l2)
   server = apply_update(structure.server_optimizer, server, update, run.numbers.learning_rate)
-  return server._replace(defense=defense), judged
+  return server._replace(defense=defense), judged, outside
