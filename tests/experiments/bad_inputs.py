@@ -64,6 +64,7 @@ LINES = (
   Line("--seed", ("--seed=3-1",)),
   Line("--seed", ("--seed=0-1000000000",)),
   Line("seed", ("--seed=4294967296",)),
+  Line("100,000 cells", ("--seed=0-99999", "--train.learning_rate=1,2")),
   # Fields.
   Line("--train.epochs", ("--train.epochs=ten",)),
   Line("train.epochs", ("--train.epochs=0",)),
