@@ -11,6 +11,7 @@ from typing import Any
 from absl import flags
 from rich.console import Console
 
+from experiments.atomic_files import check_writable
 from experiments.errors import UsageError
 from experiments.grid import shown
 from fedrecjax.config import ConfigError, field_help
@@ -190,6 +191,18 @@ def use_folder(path: pathlib.Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
   except OSError as error:
     raise UsageError(f"--out_dir: cannot use {path}: {error.strerror}") from error
+
+
+def check_out_dir(path: pathlib.Path) -> None:
+  """Checks, before anything is computed, that results can be written.
+
+  Raises:
+    UsageError: naming --out_dir, if they cannot.
+  """
+  try:
+    check_writable(path)
+  except OSError as error:
+    raise UsageError(f"--out_dir: cannot write into {path}: {error.strerror}") from error
 
 
 def output(width: int = 1000) -> Console:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from experiments.command_line import DONE, FAILED, command, output, print_line, use_folder
+from experiments.command_line import DONE, FAILED, check_out_dir, command, output, print_line, use_folder
 from experiments.grid import Cell, cell_name, expand, select, varying_fields
 from experiments.memory import keep_freed_memory
 from experiments.recipes import RECIPES
@@ -93,6 +93,7 @@ def run_here(options: Options, cells: Sequence[Cell]) -> dict[str, str]:
     print_line(console, f"{len(cells) - len(todo)} of {len(cells)} cells are finished in {options.out_dir}")
   if not todo:
     return {}
+  check_out_dir(options.out_dir)
   datasets = load_datasets(todo, options.data_dir)
   visuals = load_visuals(
     todo, datasets, options.data_dir, functools.partial(print_line, console), options.out_dir / NETWORKS,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -139,7 +139,9 @@ def run_cells(
       write_cell(out_dir, cell, result, version, {} if images is None else {FILE: images._asdict()})
     except Exception as error:
       failures[cell.hash] = reason_of(error)
-      _write_failure(out_dir, cell, name(cell), error)
+      # On a full disk the reason is printed at the end all the same, and other cells may fit.
+      with contextlib.suppress(OSError):
+        _write_failure(out_dir, cell, name(cell), error)
       progress.finish(f"failed: {failures[cell.hash]}")
     else:
       failure_file(out_dir, cell).unlink(missing_ok=True)
@@ -173,7 +175,7 @@ def _write_failure(out_dir: pathlib.Path, cell: Cell, name: str, error: Exceptio
     file.write_text(json.dumps(content, indent=2) + "\n")
 
 
-@contextmanager
+@contextlib.contextmanager
 def termination_raises() -> Iterator[None]:
   """Within the block SIGTERM and SIGHUP raise :class:`Terminated`, so that what is finished is still gathered.
 

@@ -1,12 +1,16 @@
 """Sweeps whose shards are jobs: a cell without a result names the job that should have made it."""
 
+import functools
 import json
+import pathlib
+import shutil
 
 import pytest
 
 from experiments.sweep import elsewhere
 from experiments.sweep.command import main
-from experiments.sweep.launch import Ended
+from experiments.sweep.launch import Ended, run_on_slurm
+from tests.experiments.conftest import ROOT
 from tests.experiments.sweep.test_command import results
 
 ACCOUNT = "job 7_1 ran out of its time limit; its log is OUT/7_1.err"
@@ -75,3 +79,19 @@ def test_computing_anew_in_a_lost_job_counts_as_failed(sweep, capsys):
   capsys.readouterr()
   assert sweep("--resume=false") == 1
   assert len(failed(capsys.readouterr().err)) == 2
+
+
+def test_a_sweep_through_submitit(command, monkeypatch, capfd):
+  pytest.importorskip("submitit")
+  monkeypatch.chdir(ROOT)
+  monkeypatch.setattr(elsewhere, "run_on_slurm", functools.partial(run_on_slurm, cluster="local"))
+  flags = command.arguments(*FLAGS)
+  assert main(["sweep", *flags]) == 0
+  assert results(command.folder).height == 4
+  shutil.rmtree(command.folder / "cells")
+  # No folder for compiled programs: each job refuses its flags, which its log says.
+  assert main(["sweep", *flags, f"--compilation_cache_dir={command.data_file}"]) == 1
+  error = capfd.readouterr().err
+  assert len(failed(error)) == 4 and all("ended with exit status 2; its log is " in line for line in failed(error))
+  log = pathlib.Path(failed(error)[0].rpartition("; its log is ")[2])
+  assert "--compilation_cache_dir" in log.read_text()
