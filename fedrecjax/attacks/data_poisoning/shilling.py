@@ -22,13 +22,14 @@ def filler_count(owner: str, max_rows: int, context: AttackContext) -> int:
     context: knows targets and items.
 
   Raises:
-    ValueError: if the targets alone do not fit, or if there are not as many other items.
+    ValueError: if the targets alone do not fit, or if there are not more other items.
   """
   num_targets = len(context.targets)
   count, others = max_rows // 2 - num_targets, context.num_items - num_targets
   check(count >= 0, f"{owner}.max_rows={max_rows} leaves no room for {num_targets} targets and their negatives;"
         f" attacker.num_targets must be at most {max_rows // 2}")
-  check(count <= others, f"{owner}.max_rows={max_rows}: {count} filler items asked for, {others} available")
+  check(count < others, f"{owner}.max_rows={max_rows}: {count} filler items asked for, {others} available, of which one"
+        " must be left for negatives")
   return count
 
 
