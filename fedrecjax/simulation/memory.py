@@ -74,6 +74,26 @@ def check_memory(dataset: Dataset, model: Model, train: TrainConfig) -> None:
                       f" run {in_gigabytes(total)} at least, expected at most {in_gigabytes(available)}")
 
 
+def check_program(work: str, program: Any) -> None:
+  """Checks that a compiled program can be run, which is known before it is.
+
+  Args:
+    work: what it does, for messages.
+    program: compiled.
+
+  Raises:
+    ConfigError: if its arguments and what it works on do not fit into memory.
+  """
+  analysis = program.memory_analysis()
+  if analysis is None:
+    return
+  size, available = analysis.argument_size_in_bytes + analysis.temp_size_in_bytes, memory()
+  if size > available:
+    raise ConfigError(f"{work} does not fit into memory: its program works on {in_gigabytes(size)}, expected at most"
+                      f" {in_gigabytes(available)}; what decides it is train.clients_per_round and the sizes among the"
+                      " fields of model, attack and defense")
+
+
 def memory() -> int:
   """Bytes of the device that programs run on; of this machine, or what it allows this process, for CPUs."""
   told = jax.devices()[0].memory_stats() or {}

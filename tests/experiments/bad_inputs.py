@@ -221,6 +221,7 @@ CALLS = (
   Call("attack must be a text, got None", configured(attack=None)),
   Call("dataset must be a text, got 3", configured(dataset=3)),
   Call("mf.dim=10000000000 does not fit into memory", simulating(model=frj.mf(dim=10**10))),
+  Call("training does not fit into memory: its program works on", simulating(attack=frj.a_hum(num_users=10**9))),
   Call("random.max_rows=6 leaves no room for 4 targets and their negatives; attacker.num_targets must be at most 3",
        simulating(attack=frj.attacks.random(max_rows=6), attacker=MANY_TARGETS)),
   Call("dl_poison.max_rows=60: 29 filler items asked for, 29 available, of which one must be left for negatives",

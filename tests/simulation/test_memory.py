@@ -6,7 +6,7 @@ import pytest
 
 import fedrecjax as frj
 from fedrecjax.simulation import memory
-from fedrecjax.simulation.memory import check_memory, needs_of
+from fedrecjax.simulation.memory import check_memory, check_program, needs_of
 
 NAMELESS = frj.mf(dim=32)._replace(init_public=lambda key, count: frj.Public(jnp.zeros((count, 32)), ()))
 
@@ -68,3 +68,15 @@ def test_a_container_may_allow_less_than_the_machine_has(monkeypatch, tmp_path):
   (tmp_path / "none").write_text("max\n")
   monkeypatch.setattr(memory, "_LIMITS", (str(tmp_path / "none"), str(tmp_path / "limit"), "/no/such/file"))
   assert memory.memory() == 1_000_000
+
+
+def test_what_a_program_works_on_is_known_before_it_runs(monkeypatch):
+  program = jax.jit(lambda row: jnp.sort(row[:, None] * row)[:, 0]).lower(jnp.ones(300)).compile()
+  analysis = program.memory_analysis()
+  size = analysis.argument_size_in_bytes + analysis.temp_size_in_bytes
+  assert size >= (300 + 300 * 300) * 4
+  monkeypatch.setattr(memory, "memory", lambda: size)
+  check_program("training", program)
+  monkeypatch.setattr(memory, "memory", lambda: size - 1)
+  with pytest.raises(frj.ConfigError, match=r"^training does not fit into memory: its program works on 0\.0 GB"):
+    check_program("training", program)
