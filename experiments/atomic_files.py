@@ -84,6 +84,12 @@ def new_file(file: pathlib.Path) -> Iterator[pathlib.Path]:
     temporary.unlink(missing_ok=True)
 
 
+def check_writable(folder: pathlib.Path) -> None:
+  """Raises OSError unless a file can be made in the folder."""
+  with tempfile.TemporaryFile(prefix=_TEMPORARY, dir=folder) as file:
+    file.write(b"0")
+
+
 def remove_abandoned(folders: Iterable[pathlib.Path]) -> None:
   """Removes what processes that were killed left behind in these folders."""
   limit = time.time() - _ABANDONED_AFTER_S

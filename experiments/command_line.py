@@ -11,6 +11,7 @@ from typing import Any
 from absl import flags
 from rich.console import Console
 
+from experiments.atomic_files import check_writable
 from experiments.errors import UsageError
 from experiments.grid import shown
 from fedrecjax.config import ConfigError, field_help
@@ -39,7 +40,8 @@ def command(name: str, work: Callable[[Sequence[str]], int | None]) -> Callable[
       argv: the program's name and its flags; by default those of the process.
 
     Returns:
-      Exit status: 0 done, 1 if something failed or could not be written, 2 for bad flags or data.
+      Exit status: 0 done, 1 if something failed, such as a method that breaks its contract, or could not be
+      written, 2 for bad flags or data.
     """
     try:
       return work(sys.argv if argv is None else argv) or DONE
@@ -49,11 +51,18 @@ def command(name: str, work: Callable[[Sequence[str]], int | None]) -> Callable[
     except (UsageError, DataError, ConfigError) as error:
       print(f"{name}: {error}", file=sys.stderr)
       return BAD_INPUT
-    except OSError as error:
+    except Exception as error:
+      if not isinstance(error, OSError) and not is_expected(error):
+        raise
       print(f"{name}: {error}", file=sys.stderr)
       return FAILED
 
   return main
+
+
+def is_expected(error: Exception) -> bool:
+  """Whether an error is one of this project's own, whose message says in a line what was wrong."""
+  return type(error).__module__.startswith(("fedrecjax.", "experiments."))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,6 +191,18 @@ def use_folder(path: pathlib.Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
   except OSError as error:
     raise UsageError(f"--out_dir: cannot use {path}: {error.strerror}") from error
+
+
+def check_out_dir(path: pathlib.Path) -> None:
+  """Checks, before anything is computed, that results can be written.
+
+  Raises:
+    UsageError: naming --out_dir, if they cannot.
+  """
+  try:
+    check_writable(path)
+  except OSError as error:
+    raise UsageError(f"--out_dir: cannot write into {path}: {error.strerror}") from error
 
 
 def output(width: int = 1000) -> Console:

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from experiments.errors import UsageError
@@ -66,24 +66,11 @@ def expand(blocks: Sequence[Settings], overrides: Settings) -> list[Cell]:
   """
   cells: dict[str, Cell] = {}
   applied: set[str] = set()
-  count = 0
-  for block in blocks:
-    if PRESET_FIELD in overrides:
-      # Else what a block says of the protocol would override the preset.
-      block = {name: text for name, text in block.items() if name not in PROTOCOL_FIELDS}
-    merged = {**block, **overrides}
-    if "attacker.target_items" in overrides and "attacker.targets" not in overrides:
-      merged["attacker.targets"] = "given"
-    fields = {name: field_values(name, text) for name, text in merged.items() if name not in AXES}
-    axes = [axis_values(name, merged[name]) if name in merged else [None] for name in AXES]
-    for choice in itertools.product(*axes):
-      values = {name: value for name, value in zip(AXES, choice, strict=True) if value is not None}
-      present = _owners_of(values)
-      own = [name for name in fields if name.partition(".")[0] in present]
+  grids = [_grid(block, overrides) for block in blocks]
+  _check_size(grids)
+  for axes, fields in grids:
+    for values, own in _choices(axes, fields):
       applied.update(own)
-      count += math.prod(len(fields[name]) for name in own)
-      if count > MOST_CELLS:
-        raise UsageError(f"the grid has more than {MOST_CELLS:,} cells; run parts of it, each with its own --out_dir")
       for combination in itertools.product(*(fields[name] for name in own)):
         config = from_flat(values | dict(zip(own, combination, strict=True)))
         cell = Cell(config, config.flat(), config.hash())
@@ -96,6 +83,38 @@ def expand(blocks: Sequence[Settings], overrides: Settings) -> list[Cell]:
     )
   _check_methods(cells.values())
   return in_order_of_structure(list(cells.values()))
+
+
+def _grid(block: Settings, overrides: Settings) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+  """The values of the axes of a block, those that are given, and of its fields."""
+  if PRESET_FIELD in overrides:
+    # Else what a block says of the protocol would override the preset.
+    block = {name: text for name, text in block.items() if name not in PROTOCOL_FIELDS}
+  merged = {**block, **overrides}
+  if "attacker.target_items" in overrides and "attacker.targets" not in overrides:
+    merged["attacker.targets"] = "given"
+  axes = {name: axis_values(name, merged[name]) for name in AXES if name in merged}
+  return axes, {name: field_values(name, text) for name, text in merged.items() if name not in AXES}
+
+
+def _check_size(grids: Iterable[tuple[Mapping[str, list[Any]], Mapping[str, list[Any]]]]) -> None:
+  """Counts the cells before any is made, since making a hundred thousand takes minutes."""
+  count = 0
+  for axes, fields in grids:
+    for _, own in _choices(axes, fields):
+      count += math.prod(len(fields[name]) for name in own)
+      if count > MOST_CELLS:
+        raise UsageError(f"the grid has more than {MOST_CELLS:,} cells; run parts of it, each with its own --out_dir")
+
+
+def _choices(
+  axes: Mapping[str, list[Any]], fields: Mapping[str, list[Any]]
+) -> Iterator[tuple[dict[str, Any], list[str]]]:
+  """The product of the axes, and for each the fields that concern it."""
+  for choice in itertools.product(*axes.values()):
+    values = dict(zip(axes, choice, strict=True))
+    present = _owners_of(values)
+    yield values, [name for name in fields if name.partition(".")[0] in present]
 
 
 def parse_only(text: str) -> dict[str, tuple[str, ...]]:

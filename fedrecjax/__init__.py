@@ -51,9 +51,9 @@ from fedrecjax.defenses import (
 )
 from fedrecjax.methods.hyperparameters import traced
 from fedrecjax.models import fedgnn, lightgcn, lightvgcn, mf, ncf, sasrec, vncf
-from fedrecjax.simulation.contracts import ContractError
+from fedrecjax.simulation.contracts import ContractError, MethodError
 from fedrecjax.simulation.debugging import DebugError
-from fedrecjax.simulation.runner import DivergedError, Result, simulate, simulate_config
+from fedrecjax.simulation.runner import AttackError, DefenseError, DivergedError, Result, simulate, simulate_config
 from fedrecjax.types import (
   Attack,
   AttackContext,
@@ -77,6 +77,7 @@ from fedrecjax.version import __version__
 __all__ = [
   "Attack",
   "AttackContext",
+  "AttackError",
   "AttackView",
   "AttackerConfig",
   "ClientTerm",
@@ -90,12 +91,14 @@ __all__ = [
   "DebugError",
   "Defense",
   "DefenseContext",
+  "DefenseError",
   "DefenseView",
   "DivergedError",
   "EvalConfig",
   "Interactions",
   "ItemRows",
   "Loss",
+  "MethodError",
   "Model",
   "Public",
   "Result",

@@ -124,8 +124,8 @@ def trained(run, change_input=None, structure=None):
       assert not report["impossible"].any()
     inputs = round_input(run, number)
     inputs = inputs if change_input is None else change_input(inputs, number)
-    state, (loss, *_) = step(structure or run.structure, run.constants, state, inputs)
-    assert math.isfinite(float(loss))
+    state, report = step(structure or run.structure, run.constants, state, inputs)
+    assert math.isfinite(float(report.loss)) and not report.outside.any()
   return state
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from experiments.command_line import DONE, FAILED, command, output, print_line, use_folder
+from experiments.command_line import DONE, FAILED, check_out_dir, command, output, print_line, use_folder
 from experiments.grid import Cell, cell_name, expand, select, varying_fields
 from experiments.memory import keep_freed_memory
 from experiments.recipes import RECIPES
@@ -66,6 +66,7 @@ def sweep(options: Options, cells: Sequence[Cell], arguments: Sequence[str]) -> 
   Raises:
     UsageError, ConfigError, DataError: if nothing can be run as asked.
   """
+  from experiments.sweep.elsewhere import run_elsewhere
   from experiments.sweep.run import Terminated, termination_raises
   from experiments.sweep.summary import conclude, interrupted
 
@@ -76,7 +77,7 @@ def sweep(options: Options, cells: Sequence[Cell], arguments: Sequence[str]) -> 
   try:
     with termination_raises():
       local = options.launcher == "local"
-      failures = run_here(options, cells) if local else run_elsewhere(options, arguments)
+      failures = run_here(options, cells) if local else run_elsewhere(options, cells, arguments)
       return FAILED if conclude(options, cells, failures, output()) else DONE
   except KeyboardInterrupt:
     interrupted(options, cells)
@@ -106,6 +107,7 @@ def run_here(options: Options, cells: Sequence[Cell]) -> dict[str, str]:
     print_line(console, f"{len(cells) - len(todo)} of {len(cells)} cells are finished in {options.out_dir}")
   if not todo:
     return {}
+  check_out_dir(options.out_dir)
   datasets = load_datasets(todo, options.data_dir)
   visuals = load_visuals(
     todo, datasets, options.data_dir, functools.partial(print_line, console), options.out_dir / NETWORKS,
@@ -124,21 +126,6 @@ def run_here(options: Options, cells: Sequence[Cell]) -> dict[str, str]:
       version=__version__,
       debug=options.debug,
     )
-
-
-def run_elsewhere(options: Options, arguments: Sequence[str]) -> dict[str, str]:
-  """Runs shards as jobs and waits for them; their failures are found in their files."""
-  from experiments.sweep.launch import run_on_ray, run_on_slurm, shard_commands
-
-  commands = shard_commands(arguments, options.num_shards)
-  if options.launcher == "slurm":
-    statuses = run_on_slurm(commands, folder=options.out_dir / "slurm", parameters=options.slurm_parameters)
-  else:
-    statuses = run_on_ray(commands)
-  for index, status in enumerate(statuses):
-    if status not in (DONE, FAILED):
-      print(f"sweep: shard {index}/{len(statuses)} ended with exit status {status}", file=sys.stderr)
-  return {}
 
 
 main = command("sweep", _work)

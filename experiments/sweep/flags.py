@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 import typing
 from collections.abc import Sequence
 from typing import Any
@@ -49,7 +50,7 @@ class Options:
   only: dict[str, tuple[str, ...]]
   shard: Shard
   num_shards: int
-  slurm_parameters: dict[str, int | str]
+  slurm_parameters: dict[str, int | float | str]
   resume: bool
   list_only: bool
   compilation_cache_dir: pathlib.Path | None
@@ -85,7 +86,7 @@ def define_flags(values: flags.FlagValues) -> flags.FlagValues:
   sweep.text("shard", "0/1", "i/n: run part i of n only, i from 0 to n-1.")
   sweep.integer("num_shards", 1, "jobs that --launcher=slurm or ray starts.", least=1)
   sweep.text("slurm_parameters", "", "comma list of key=value for submitit's executor, for example"
-             " timeout_min=120,slurm_partition=gpu,gpus_per_node=1.")
+             " timeout_min=120,slurm_partition=gpu,gpus_per_node=1. A time limit, timeout_min, is needed.")
   sweep.switch("resume", True, "skip cells that are finished in --out_dir.")
   sweep.switch("list", False, "print the cells and stop.")
   sweep.switch("debug", False, "train client by client without compilation, in seconds per round; what fails or is not"
@@ -181,11 +182,12 @@ def _recipes(text: str | None, settings: dict[str, str]) -> tuple[str, ...]:
   return names
 
 
-def _slurm_parameters(text: str) -> dict[str, int | str]:
-  result: dict[str, int | str] = {}
+def _slurm_parameters(text: str) -> dict[str, int | float | str]:
+  result: dict[str, int | float | str] = {}
   for part in filter(None, text.split(",")):
     key, equals, value = part.partition("=")
     if not (key and equals and value):
       raise UsageError(f"--slurm_parameters must be a comma list of key=value, got {part!r}")
-    result[key] = int(value) if value.isdecimal() else value
+    number = re.fullmatch(r"[0-9]+(\.[0-9]+)?", value)
+    result[key] = value if number is None else float(value) if number[1] else int(value)
   return result

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 from experiments.atomic_files import new_file
+from experiments.command_line import is_expected
 from experiments.errors import UsageError
 from experiments.grid import Cell
 from experiments.results.cell_files import write_cell
@@ -25,6 +26,7 @@ from fedrecjax.datasets import Dataset, load
 from fedrecjax.defenses import chain
 from fedrecjax.federation.population import make_population
 from fedrecjax.simulation.evaluation import evaluation_data
+from fedrecjax.simulation.memory import check_memory
 from fedrecjax.simulation.runner import Result, simulate_config
 from fedrecjax.simulation.visual_features import check_images
 from fedrecjax.vision.visuals import Visuals
@@ -65,7 +67,7 @@ def load_datasets(cells: Sequence[Cell], data_dir: pathlib.Path | None) -> dict[
 def check_fit(
   cells: Sequence[Cell], datasets: dict[DataKey, Dataset], visuals: Mapping[VisualsKey, Visuals]
 ) -> None:
-  """Checks, before anything is trained, that images, targets and evaluation fit the data sets.
+  """Checks, before anything is trained, that images, sizes, targets and evaluation fit the data sets.
 
   Raises:
     ConfigError: if a number or a method does not fit a data set.
@@ -76,11 +78,13 @@ def check_fit(
     config = cell.config
     key = (config.dataset, config.data)
     seen = visuals.get(visuals_key(cell))
-    methods = (config.model, config.attack, config.defense)
+    methods = (config.model, config.attack, config.defense, config.train)
     if (key, config.images, *methods) not in checked:
       checked.add((key, config.images, *methods))
       defense = chain(*(part.build() for part in config.defense))
-      check_images(datasets[key], config.model.build(), config.attack.build(), defense, seen)
+      model = config.model.build()
+      check_images(datasets[key], model, config.attack.build(), defense, seen)
+      check_memory(datasets[key], model, config.train)
     if (key, config.images, config.attacker, config.eval) in checked:
       continue
     checked.add((key, config.images, config.attacker, config.eval))
@@ -135,7 +139,9 @@ def run_cells(
       write_cell(out_dir, cell, result, version, {} if images is None else {FILE: images._asdict()})
     except Exception as error:
       failures[cell.hash] = reason_of(error)
-      _write_failure(out_dir, cell, name(cell), error)
+      # On a full disk the reason is printed at the end all the same, and other cells may fit.
+      with contextlib.suppress(OSError):
+        _write_failure(out_dir, cell, name(cell), error)
       progress.finish(f"failed: {failures[cell.hash]}")
     else:
       failure_file(out_dir, cell).unlink(missing_ok=True)
@@ -154,8 +160,7 @@ def reason_of(error: Exception) -> str:
   """One line that says what went wrong; the kind of error is named where the message alone would not tell."""
   lines = str(error).strip().splitlines()
   message = lines[0] if lines else "no message"
-  expected = type(error).__module__.startswith("fedrecjax.")
-  return message if expected else f"{type(error).__name__}: {message}"
+  return message if is_expected(error) else f"{type(error).__name__}: {message}"
 
 
 def _write_failure(out_dir: pathlib.Path, cell: Cell, name: str, error: Exception) -> None:
@@ -170,7 +175,7 @@ def _write_failure(out_dir: pathlib.Path, cell: Cell, name: str, error: Exceptio
     file.write_text(json.dumps(content, indent=2) + "\n")
 
 
-@contextmanager
+@contextlib.contextmanager
 def termination_raises() -> Iterator[None]:
   """Within the block SIGTERM and SIGHUP raise :class:`Terminated`, so that what is finished is still gathered.
 

@@ -124,7 +124,7 @@ def _warn_of_what_never_happened(options: Options, cells: Sequence[Cell], finish
     print(f"sweep: warning: {line} (in {cell_name(concerned[0], varying)}{more})", file=sys.stderr)
 
 
-def _reason_in(file: pathlib.Path) -> str:
+def reason_in(file: pathlib.Path) -> str:
   """Why a cell failed, as its file says."""
   try:
     return str(json.loads(file.read_text())["reason"])
@@ -142,8 +142,10 @@ def _name_failed(options: Options, cells: Sequence[Cell], finished: Sequence[Cel
     file = failure_file(options.out_dir, cell)
     reason = failures.get(cell.hash)
     if reason is None:
-      reason = _reason_in(file)
+      reason = reason_in(file)
     print(f"sweep: failed: {cell_name(cell, varying)}: {reason}", file=sys.stderr)
   if failed:
-    print(f"sweep: {len(failed)} of {len(cells)} cells failed; see {options.out_dir / 'failures'}", file=sys.stderr)
+    written = any(failure_file(options.out_dir, cell).is_file() for cell in failed)
+    more = f"; see {options.out_dir / 'failures'}" if written else ""
+    print(f"sweep: {len(failed)} of {len(cells)} cells failed{more}", file=sys.stderr)
   return len(failed)

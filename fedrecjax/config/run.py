@@ -25,7 +25,7 @@ from fedrecjax.config.sections import (
   require,
 )
 from fedrecjax.defenses import DEFENSES
-from fedrecjax.methods.fields import expected, fits, is_optional, takes_numbers, words_beside_numbers
+from fedrecjax.methods.fields import as_declared, expected, fits, is_optional, words_beside_numbers
 from fedrecjax.methods.registry import Registry, described
 from fedrecjax.models import MODELS
 
@@ -212,10 +212,12 @@ def from_flat(values: dict[str, Any]) -> RunConfig:
     ConfigError: for an unknown or foreign field or an impossible value.
   """
   values = _with_given_targets(_with_preset(values))
-  dataset, seed = values.pop("dataset", "synthetic"), values.pop("seed", 0)
-  require(isinstance(seed, int) and 0 <= seed < 2**31, "seed", "an integer of at least 0 and below 2^31", seed)
+  dataset, seed = values.pop("dataset", "synthetic"), as_declared(int, values.pop("seed", 0))
+  require(fits(int, seed) and 0 <= seed < 2**31, "seed", "an integer of at least 0 and below 2^31", seed)
   names = {"model": values.pop("model", "mf"), "attack": values.pop("attack", "none"),
            "defense": values.pop("defense", "none")}
+  for axis, name in {"dataset": dataset, **names}.items():
+    require(isinstance(name, str), axis, "a text", name)
   chosen = {"model": [names["model"]], "attack": [names["attack"]], "defense": defense_parts(names["defense"])}
   if len(set(chosen["defense"])) < len(chosen["defense"]):
     raise ConfigError(f"defense {names['defense']!r} names a part twice")
@@ -223,7 +225,7 @@ def from_flat(values: dict[str, Any]) -> RunConfig:
   fields_of: dict[str, dict[str, Any]] = {}
   for name, value in values.items():
     owner, _, field = name.partition(".")
-    fields_of.setdefault(owner, {})[field] = tuple(value) if isinstance(value, list) else value
+    fields_of.setdefault(owner, {})[field] = value
   for kind, parts in chosen.items():
     for name in parts:
       try:
@@ -258,11 +260,10 @@ def _with_preset(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _instance(config: type, owner: str, arguments: dict[str, Any]) -> Any:
-  hints = typing.get_type_hints(config)
+  hints, declared = typing.get_type_hints(config), {}
   for name, value in arguments.items():
     if name not in hints:
       raise ConfigError(f"unknown field {owner}.{name}; known: {', '.join(sorted(hints)) or 'none'}")
-    check_field(hints[name], value, f"{owner}.{name}")
-    if takes_numbers(hints[name]) and isinstance(value, int):
-      arguments = {**arguments, name: float(value)}
-  return config(**arguments)
+    declared[name] = as_declared(hints[name], value)
+    check_field(hints[name], declared[name], f"{owner}.{name}")
+  return config(**declared)

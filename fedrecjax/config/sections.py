@@ -6,7 +6,7 @@ import dataclasses
 import typing
 from typing import Any, Literal
 
-from fedrecjax.methods.fields import expected, fits
+from fedrecjax.methods.fields import as_declared, expected, fits
 from fedrecjax.numerics.optimizers import ClientOptimizer, ServerOptimizer
 
 
@@ -36,9 +36,12 @@ def require(condition: bool, field: str, expected: str, value: Any) -> None:
 
 
 def _check_fields(section: Any) -> None:
+  """Checks a section's fields as it is made, and puts them into the form that they are declared in."""
   owner = next(name for name, config in SECTIONS.items() if isinstance(section, config))
   for name, annotation in typing.get_type_hints(type(section)).items():
-    check_field(annotation, getattr(section, name), f"{owner}.{name}")
+    value = as_declared(annotation, getattr(section, name))
+    check_field(annotation, value, f"{owner}.{name}")
+    object.__setattr__(section, name, value)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -57,10 +57,39 @@ def expected(annotation: Any) -> str:
   return words.get(annotation, "integers joined with +")
 
 
+def as_declared(annotation: Any, value: Any) -> Any:
+  """A value as its field has it, if it is one of another kind that means the same; else the value itself.
+
+  NumPy's numbers become Python's, whole numbers given for others floats, and lists and arrays of whole numbers tuples.
+
+  >>> as_declared(tuple[int, ...], [np.int64(5), 10]), as_declared(float | None, 1), as_declared(int, "1")
+  ((5, 10), 1.0, '1')
+  """
+  if isinstance(value, (np.bool_, np.integer, np.floating)):
+    value = value.item()
+  if typing.get_origin(annotation) is tuple and (isinstance(value, (list, tuple)) or _is_row(value)):
+    return tuple(as_declared(int, part) for part in value)
+  if takes_numbers(annotation) and isinstance(value, int) and not isinstance(value, bool) and _is_finite(value):
+    return float(value)
+  return value
+
+
+def _is_row(value: Any) -> bool:
+  return isinstance(value, np.ndarray) and value.ndim == 1
+
+
+def _is_finite(value: Any) -> bool:
+  try:
+    return math.isfinite(value)
+  except OverflowError:
+    # A whole number beyond all floats.
+    return False
+
+
 def fits(annotation: Any, value: Any) -> bool:
   """Whether a value can stand in a field; traced values fit any number."""
   if choices(annotation):
-    return value in choices(annotation)
+    return isinstance(value, str) and value in choices(annotation)
   if words_beside_numbers(annotation):
     return fits(int, value) or (isinstance(value, str) and value in words_beside_numbers(annotation))
   if is_optional(annotation):
@@ -68,7 +97,7 @@ def fits(annotation: Any, value: Any) -> bool:
   if annotation is float:
     if isinstance(value, jax.core.Tracer):
       return True
-    return isinstance(value, (int, float, np.floating)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float, np.floating)) and not isinstance(value, bool) and _is_finite(value)
   if annotation is int:
     return isinstance(value, int) and not isinstance(value, bool)
   if annotation in (bool, str):

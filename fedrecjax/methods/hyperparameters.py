@@ -16,19 +16,22 @@ from typing import Any, ParamSpec, TypeVar
 import jax
 import numpy as np
 
-from fedrecjax.methods.fields import expected, fits, takes_numbers
+from fedrecjax.methods.fields import as_declared, expected, fits
 
 P = ParamSpec("P")
 T = TypeVar("T", bound=tuple)
 
 
 def _converted(annotation: Any, value: Any, name: str) -> Any:
-  """The value as the annotation has it; an integer given for a number becomes one."""
+  """The value as the annotation has it, if it is not traced."""
   if typing.get_origin(annotation) is tuple and typing.get_args(annotation) != (int, ...):
     return value
-  if not isinstance(value, jax.Array) and not fits(annotation, value):
+  if isinstance(value, jax.Array):
+    return value
+  value = as_declared(annotation, value)
+  if not fits(annotation, value):
     raise ValueError(f"{name} must be {expected(annotation)}, got {value!r}")
-  return float(value) if takes_numbers(annotation) and isinstance(value, (int, np.floating)) else value
+  return value
 
 
 def _holds_numbers(value: Any) -> bool:

@@ -56,8 +56,19 @@ def measure_stealth(
 
 def foreign_rows(uploads: ClientUpdates, hostile: Array, num_items: int) -> Array:
   """Rows that an attack sent in the name of clients that do not attack, int32 scalar."""
-  used = uploads.item < num_items
-  return jnp.sum(used & ~hostile.at[uploads.client].get(mode="fill", fill_value=False), dtype=jnp.int32)
+  used = (uploads.item >= 0) & (uploads.item < num_items)
+  # A negative place would be taken for one counted from the end.
+  own = (uploads.client >= 0) & hostile.at[uploads.client].get(mode="fill", fill_value=False)
+  return jnp.sum(used & ~own, dtype=jnp.int32)
+
+
+def rows_outside(items: Array, num_items: int) -> Array:
+  """Places with items outside 0..M, where M stands for none, int32 scalar.
+
+  >>> int(rows_outside(jnp.array([0, 3, -1, 4]), num_items=3))
+  2
+  """
+  return jnp.sum((items < 0) | (items > num_items), dtype=jnp.int32)
 
 
 def stealth_columns(sums: np.ndarray) -> dict[str, np.ndarray]:

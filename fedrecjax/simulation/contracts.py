@@ -34,13 +34,20 @@ from fedrecjax.types import (
 
 T = TypeVar("T", bound=tuple)
 
+# Functions that are called on the host with the data of a run.
+_BEFORE_TRAINING = ("init", "profiles")
+
 
 class ContractError(ValueError):
   """A part of a simulation handed back something else than agreed; one line says which part, what, and what instead."""
 
 
+class MethodError(RuntimeError):
+  """A function of a method raised an error; one line says which function of which method, and what it raised."""
+
+
 def checked(kind: str, name: str, function: Any) -> Any:
-  """A part's function whose results are checked; what it raises itself is left alone.
+  """A part's function whose results are checked, and whose errors name it.
 
   Args:
     kind: of part, "attack", "defense", "model" or "loss".
@@ -51,17 +58,24 @@ def checked(kind: str, name: str, function: Any) -> Any:
     A function of the same arguments and results, or None. It is no pytree, and so no argument of a jitted function.
 
   Raises:
-    ContractError: by the function returned.
+    ContractError: by the function returned, if a result is not as agreed.
+    MethodError: by the function returned, for what the part raises. Errors of this package stay what they are, as does
+      a ValueError before training, which says that the method does not fit the data.
   """
   if function is None:
     return None
 
   def alone(part: Any) -> Callable[..., Any]:
-    where = f"{_method_name(kind, part)}: {name} returned"
+    where = f"{method_name(kind, part)}: {name}"
 
     def call(*arguments: Any) -> Any:
-      result = part(*arguments)
-      _CHECKS[kind][name](where, result, *arguments)
+      try:
+        result = part(*arguments)
+      except Exception as error:
+        if _speaks_for_itself(name, error):
+          raise
+        raise MethodError(f"{where} failed: {type(error).__name__}: {first_line(error)}") from error
+      _CHECKS[kind][name](f"{where} returned", result, *arguments)
       return result
 
     return call
@@ -84,8 +98,34 @@ def _replaced(method: Any, kinds: dict[str, str]) -> Any:
   return method._replace(**{name: checked(kind, name, getattr(method, name)) for name, kind in kinds.items()})
 
 
-def _method_name(kind: str, function: Any) -> str:
-  return f"{kind} {function.constructor.__name__.rstrip('_')}" if isinstance(function, Bound) else f"the {kind}"
+def method_name(kind: str, function: Any) -> str:
+  """How messages name the method that a function is of: "attack pieck_uea", or "the attack" for a plain function.
+
+  A function of a chain is that of its last part that has one.
+  """
+  names = [f"the {kind}"]
+
+  def note(part: Any) -> Any:
+    inner = part
+    # Clients that do not collude run another attack's functions.
+    while isinstance(inner, Bound) and "functions" in inner.numbers | inner.static:
+      inner = (inner.numbers | inner.static)["functions"][0]
+    if isinstance(inner, Bound):
+      names.append(f"{kind} {inner.constructor.__name__.rstrip('_')}")
+    return part
+
+  change_parts(function, note)
+  return names[-1]
+
+
+def _speaks_for_itself(name: str, error: Exception) -> bool:
+  ours = type(error).__module__.startswith("fedrecjax.")
+  return ours or (name in _BEFORE_TRAINING and isinstance(error, ValueError))
+
+
+def first_line(error: Exception) -> str:
+  """The first line of an error's message that is not empty."""
+  return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
 
 
 def _kind_of(value: Any) -> str:

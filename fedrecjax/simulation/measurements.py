@@ -26,6 +26,7 @@ class Measurements:
       malicious.
     idle: where the rule had too few rows in the rounds before each point, `[rounds, 2]` each; empty for a rule that
       needs none.
+    outside: rows for items that do not exist so far, of the attack and of the server's rule, `[2]`.
   """
 
   def __init__(self, names: Sequence[str], judges: Sequence[str]):
@@ -33,6 +34,7 @@ class Measurements:
     self.stealth: list[np.ndarray] = []
     self.idle: list[np.ndarray] = []
     self._judges = judges
+    self.outside = np.zeros(2, np.int64)
     self._names = [*names, "train_loss"]
     self._rows: list[np.ndarray] = []
     self._walls: list[float] = []
@@ -56,6 +58,7 @@ class Measurements:
       self.verdicts += [] if one.verdicts is None else [np.asarray(one.verdicts)]
       self.stealth += [] if one.stealth is None else [np.asarray(one.stealth)]
       self.idle += [] if one.idle is None else [np.asarray(one.idle)]
+      self.outside += np.asarray(one.outside)
     self._waiting = []
     return True
 

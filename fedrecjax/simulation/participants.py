@@ -13,7 +13,7 @@ from fedrecjax.config import AttackerConfig, ConfigError, TrainConfig
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.federation.participation import Rounds, attacking_from_to, draw_pool, draw_rounds
 from fedrecjax.federation.population import Population, make_population, num_malicious, own_lists, public_part
-from fedrecjax.simulation.contracts import ContractError, checked
+from fedrecjax.simulation.contracts import ContractError, checked, first_line, method_name
 from fedrecjax.simulation.visual_features import check_targets
 from fedrecjax.types import Attack, AttackContext
 from fedrecjax.vision.visuals import Visuals
@@ -99,7 +99,7 @@ def prepare_attackers(
     has_image=who.has_image,
   )
   profiles = None
-  with fitting("attack", dataset.name):
+  with fitting(method_name("attack", attack.init), dataset.name):
     if attack.profiles is not None:
       profiles = checked("attack", "profiles", attack.profiles)(np.random.default_rng([seed, 1]), context)
     elif "own_data" in attack.requires:
@@ -123,10 +123,10 @@ def _granted_interactions(
 
 @contextlib.contextmanager
 def fitting(method: str, data: str) -> Iterator[None]:
-  """Says of a method's ValueError that the method does not fit the data."""
+  """Says of a ValueError that a method, named as messages do, does not fit the data."""
   try:
     yield
   except (ConfigError, ContractError):
     raise
   except ValueError as error:
-    raise ConfigError(f"the {method} does not fit {data}: {error}") from error
+    raise ConfigError(f"{method} does not fit {data}: {first_line(error)}") from error

@@ -39,6 +39,7 @@ from fedrecjax.simulation.contracts import checked
 from fedrecjax.simulation.evaluation import evaluation_data
 from fedrecjax.simulation.image_step import ImageFunctions, ImageRun, plan_images
 from fedrecjax.simulation.independent_attackers import each_alone
+from fedrecjax.simulation.memory import check_memory
 from fedrecjax.simulation.participants import Attackers, Participants, fitting, prepare_attackers, who_takes_part
 from fedrecjax.simulation.records import Constants, Numbers, Parts, RoundInput, RunData, Structure, split_key
 from fedrecjax.simulation.run_optimizers import Optimizers, check_row_steps, choose_optimizers
@@ -145,6 +146,7 @@ def plan(
   optimizers = choose_optimizers(train, server_optimizer, client_optimizer)
   check_images(dataset, model, attack, defense, visuals)
   name = _name_of_attack(attack)
+  check_memory(dataset, model, train)
   attack = attack if attacker.colluding else each_alone(attack)
   keys = split_key(jax.random.key(seed, impl=GENERATOR))
   who = who_takes_part(dataset, attack, attacker, train, seed, visuals)
@@ -278,7 +280,7 @@ def _init_defense(
   if "fixed_negatives" in defense.requires:
     indptr, held = held_items(samples.lists, samples.data, dataset.num_items)
   clients = who.rounds.clients
-  with fitting("defense", dataset.name):
+  with fitting("the defense", dataset.name):
     return checked("defense", "init", defense.init)(key, DefenseContext(
       dataset.num_items, public.items.shape[1], clients.shape[1], who.population.num_clients, clients, indptr, held,
       shared=jax.eval_shape(lambda: public.shared),
@@ -303,7 +305,7 @@ def _image_run(
   if attack.images is None or start >= stop:
     return None
   assert visuals is not None
-  with fitting("defense", visuals.images.name):
+  with fitting("the defense", visuals.images.name):
     return plan_images(
       visuals, ImageFunctions(as_argument(attack.images), as_argument(defense.images)),
       threshold=defense.threshold, targets=who.population.targets, users=who.invented, refuses=defense.refuses,

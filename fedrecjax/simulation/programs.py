@@ -8,9 +8,11 @@ from typing import Any
 import jax
 
 from fedrecjax.simulation.image_step import ImageStructure
+from fedrecjax.simulation.memory import check_program
 from fedrecjax.simulation.records import Structure
 
 PROGRAMS: dict[Any, Any] = {}
+_WORK = {"train_rounds": "training", "evaluate": "evaluation", "upload_images": "the upload of images"}
 
 
 def compiled_program(function: Any, *arguments: Any, **static: Any) -> tuple[Any, float]:
@@ -25,6 +27,9 @@ def compiled_program(function: Any, *arguments: Any, **static: Any) -> tuple[Any
 
   Returns:
     The program, called with the arguments that are no structures, and seconds; 0 if it was there.
+
+  Raises:
+    ConfigError: if the program would need more memory than there is.
   """
   structure = [one for one in arguments if isinstance(one, (Structure, ImageStructure))]
   leaves, tree = jax.tree.flatten([one for one in arguments if not isinstance(one, (Structure, ImageStructure))])
@@ -32,5 +37,7 @@ def compiled_program(function: Any, *arguments: Any, **static: Any) -> tuple[Any
   if key in PROGRAMS:
     return PROGRAMS[key], 0.0
   started = time.perf_counter()
-  PROGRAMS[key] = function.lower(*arguments, **static).compile()
-  return PROGRAMS[key], time.perf_counter() - started
+  program = function.lower(*arguments, **static).compile()
+  check_program(_WORK.get(function.__name__, function.__name__), program)
+  PROGRAMS[key] = program
+  return program, time.perf_counter() - started

@@ -183,13 +183,15 @@ class RoundReport(NamedTuple):
     verdicts: of each stage of a defence that rejects or rescales uploads, int32 `[S, 2, 4]`, see
       :func:`fedrecjax.metrics.detection.verdicts`; None without such a stage.
     stealth: of malicious uploads, see :func:`fedrecjax.metrics.stealth.measure_stealth`; None if nobody is malicious.
+    outside: rows for items that do not exist, of the attack and of the server's rule, int32 `[2]`.
     idle: of a rule that needs rows enough, see :class:`fedrecjax.types.Update`; else None.
   """
 
   loss: Array
   benign: Array
   verdicts: Array | None
-  stealth: Array | None = None
+  stealth: Array | None
+  outside: Array
   idle: Array | None = None
 
 
@@ -201,6 +203,7 @@ class Reports(NamedTuple):
     benign: number of those clients, each counted in each of its rounds.
     verdicts: of each round, `[rounds, S, 2, 4]`, or None.
     stealth: of each round, `[rounds, 6]`, or None.
+    outside: rows for items that do not exist, of the attack and of the server's rule, int32 `[2]`.
     idle: of each round, `[rounds, 2]`, or None.
   """
 
@@ -208,13 +211,15 @@ class Reports(NamedTuple):
   benign: Array
   verdicts: Array | None
   stealth: Array | None
+  outside: Array
   idle: Array | None
 
 
 def gathered(reports: RoundReport) -> Reports:
   """Reports of rounds one behind another, `[rounds, ...]`, as one."""
   benign = jnp.sum(reports.benign)
-  return Reports(jnp.sum(reports.loss) / benign, benign, reports.verdicts, reports.stealth, reports.idle)
+  outside = jnp.sum(reports.outside, axis=0)
+  return Reports(jnp.sum(reports.loss) / benign, benign, reports.verdicts, reports.stealth, outside, reports.idle)
 
 
 def joined(reports: Sequence[Reports]) -> Reports:
@@ -229,5 +234,6 @@ def joined(reports: Sequence[Reports]) -> Reports:
   benign = jnp.stack([one.benign for one in reports])
   total = jnp.sum(benign)
   loss = jnp.sum(benign * jnp.stack([one.loss for one in reports])) / total
-  told = (along([getattr(one, name) for one in reports]) for name in ("verdicts", "stealth", "idle"))
-  return Reports(loss, total, *told)
+  verdicts, stealth, idle = (along([getattr(one, name) for one in reports]) for name in ("verdicts", "stealth", "idle"))
+  outside = jnp.sum(jnp.stack([one.outside for one in reports]), axis=0)
+  return Reports(loss, total, verdicts, stealth, outside, idle)

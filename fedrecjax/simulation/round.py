@@ -12,7 +12,7 @@ from jax import lax
 
 from fedrecjax.clients.local_training import Trained
 from fedrecjax.clients.optimizer import step_private
-from fedrecjax.metrics.stealth import foreign_rows, measure_stealth
+from fedrecjax.metrics.stealth import foreign_rows, measure_stealth, rows_outside
 from fedrecjax.simulation.contracts import checked_parts
 from fedrecjax.simulation.records import Constants, Reports, RoundInput, RoundReport, Structure, gathered
 from fedrecjax.simulation.round_attack import attack, attacking, chosen_samples
@@ -47,10 +47,11 @@ def send(
     uploads = keep_clients(uploads, ~hostile, num_items)
   if parts.client_transform is not None:
     uploads, defense_state = parts.client_transform(defense_state, merge_rows(uploads, num_items), view)
-  foreign = jnp.int32(0)
+  foreign = outside = jnp.int32(0)
   if parts.poison is not None:
     poisoned, attack_state = attack(structure, run, state, inputs, own, uploads)
     foreign = foreign_rows(poisoned, hostile, num_items)
+    outside = rows_outside(poisoned.item, num_items)
     if not structure.own_shared:
       poisoned = add_shared(poisoned)
     uploads = concatenate(uploads, poisoned)
@@ -63,7 +64,7 @@ def send(
   if somebody:
     sending = ~hostile & (view.samples.trained > 0)
     stealth = measure_stealth(uploads, hostile, sending, foreign, num_items)
-  return Sent(uploads, attack_state, defense_state, stealth)
+  return Sent(uploads, attack_state, defense_state, stealth, outside)
 
 
 def train_round(
@@ -84,14 +85,15 @@ def train_round(
   view = chosen_samples(structure, run, state, inputs, client_view(structure, run, state, inputs))
   trained = train(structure, run, state, view, attacking(inputs))
   sent = send(structure, run, state, inputs, view, trained)
-  server, judged, idle = serve(structure, run, state, inputs, view.samples.trained, sent)
+  served = serve(structure, run, state, inputs, view.samples.trained, sent)
   private, optimizer = step_private(
     structure.client_optimizer, state.client_optimizer, state.private, inputs.clients, trained.private,
     client_rates(run, inputs.clients), table=structure.client_table,
   )
   loss = jnp.sum(jnp.where(is_benign, trained.loss, 0.0))
-  report = RoundReport(loss, jnp.sum(is_benign), judged, sent.stealth, idle)
-  return SimulationState(server, private, sent.attack, optimizer), report
+  outside = jnp.stack([sent.outside, served.outside])
+  report = RoundReport(loss, jnp.sum(is_benign), served.verdicts, sent.stealth, outside, served.idle)
+  return SimulationState(served.server, private, sent.attack, optimizer), report
 
 
 def train_rounds(

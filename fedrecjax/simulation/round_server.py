@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from fedrecjax.defenses.chain import parts_of
 from fedrecjax.defenses.presence import without_rejected
 from fedrecjax.metrics.detection import flagged_by_filter, verdicts
+from fedrecjax.metrics.stealth import rows_outside
 from fedrecjax.server.step import apply_update
 from fedrecjax.simulation.records import Constants, Parts, RoundInput, Structure
 from fedrecjax.simulation.round_attack import attacking
@@ -37,12 +38,30 @@ class Sent(NamedTuple):
     attack: the attack's next state.
     defense: the defence's state after what clients did to their uploads.
     stealth: of malicious uploads, see :class:`fedrecjax.simulation.records.RoundReport`.
+    outside: rows of the attack for items that do not exist, int32 scalar.
   """
 
   uploads: ClientUpdates
   attack: State
   defense: State
   stealth: Array | None
+  outside: Array
+
+
+class Served(NamedTuple):
+  """What the server makes of a round's uploads.
+
+  Attributes:
+    server: after the round.
+    verdicts: of each stage of a defence that has some; else None.
+    outside: rows of its rule for items that do not exist, int32 scalar.
+    idle: where the rule had too few rows, see :class:`fedrecjax.types.Update`; None if it needs none.
+  """
+
+  server: ServerState
+  verdicts: Array | None
+  outside: Array
+  idle: Array | None
 
 
 def penalize_table(public: Public, update: Update, l2: Array | float) -> Update:
@@ -106,7 +125,7 @@ def defend(
 
 def serve(
   structure: Structure, run: Constants, state: SimulationState, inputs: RoundInput, length: Array, sent: Sent
-) -> tuple[ServerState, Array | None, Array | None]:
+) -> Served:
   """What the server makes of a round's uploads: filter, rule and step.
 
   Args:
@@ -118,7 +137,7 @@ def serve(
     sent: what the clients have sent.
 
   Returns:
-    The server after the round, the verdicts of a defence that has some, and where its rule was idle.
+    The server after the round, and what the defence tells.
   """
   server = state.server
   present = inputs.clients < structure.num_clients
@@ -138,7 +157,8 @@ def serve(
     malicious=jnp.int32(structure.num_clients - structure.num_benign),
   )
   update, defense, judged = defend(structure, run.parts, sent.defense, view, sent.uploads, attacking(inputs))
+  outside = rows_outside(update.items.item, structure.num_items)
   if structure.l2_rows == "table":
     update = penalize_table(server.public, update, run.numbers.l2)
   server = apply_update(structure.server_optimizer, server, update, run.numbers.learning_rate)
-  return server._replace(defense=defense), judged, update.idle
+  return Served(server._replace(defense=defense), judged, outside, update.idle)

@@ -17,6 +17,8 @@ from fedrecjax.defenses import chain
 from fedrecjax.defenses import none as no_defense
 from fedrecjax.federation.participation import Rounds
 from fedrecjax.metrics.stealth import COUNTS, stealth_columns
+from fedrecjax.simulation.arguments import check_arguments, checked_seed
+from fedrecjax.simulation.contracts import method_name
 from fedrecjax.simulation.debugging import debug_rounds
 from fedrecjax.simulation.evaluation import jitted_evaluation, metric_names
 from fedrecjax.simulation.image_provider import Provider
@@ -75,6 +77,10 @@ class AttackError(RuntimeError):
   """An attack did what no attacker can do; the message says what."""
 
 
+class DefenseError(RuntimeError):
+  """A defence updated what does not exist; the message says what."""
+
+
 def _points(rounds: Rounds, epochs: int, every: int) -> list[slice]:
   """The rounds before each evaluation point; the last epoch is always one."""
   ends = [*range(every, epochs, every), epochs]
@@ -97,7 +103,8 @@ def execute(
 
   Raises:
     DivergedError: if the loss is no longer finite.
-    AttackError: if the attack uploads in the name of clients that are not its own.
+    AttackError: if the attack uploads rows for items that do not exist, or in the name of others' clients.
+    DefenseError: if the defence updates rows of items that do not exist.
     DebugError: with `debug`, if a stage fails or makes a number that is not finite.
   """
   points = _points(run.rounds, epochs, every)
@@ -124,7 +131,7 @@ def execute(
     trained_s += time.perf_counter() - started - compiling - more
     if fetched:
       told.date(trained_s)
-      _check_names(told.stealth)
+      _check_rows(run, told)
       _check_pixels(provider)
       _check_finite(told.losses, [int(done.stop // run.rounds.per_epoch) for done in points])
       if progress is not None:
@@ -195,11 +202,20 @@ def _check_pixels(provider: Provider) -> None:
                       " values outside 0..255, as the attack uploaded it or as the defense made it")
 
 
-def _check_names(looked: list[np.ndarray]) -> None:
-  foreign = sum(float(sums[:, COUNTS.index("foreign")].sum()) for sums in looked)
+def _check_rows(run: Run, told: Measurements) -> None:
+  parts, num_items = run.constants.parts, run.structure.num_items
+  attack, rule = method_name("attack", parts.poison), method_name("defense", parts.aggregate)
+  of_attack, of_rule = told.outside
+  if of_attack > 0:
+    raise AttackError(f"{attack}: poison uploaded {of_attack} rows for items that do not exist; items are 0 to"
+                      f" {num_items - 1}, and {num_items} where a place is unused")
+  foreign = sum(float(sums[:, COUNTS.index("foreign")].sum()) for sums in told.stealth)
   if foreign > 0:
-    raise AttackError(f"the attack uploaded {foreign:.0f} rows in the name of clients that are not its own; rows must"
-                      " carry the view.slot of an active place")
+    raise AttackError(f"{attack}: poison uploaded {foreign:.0f} rows in the name of clients that are not its own; rows"
+                      " must carry the view.slot of an active place")
+  if of_rule > 0:
+    raise DefenseError(f"{rule}: aggregate made {of_rule} rows for items that do not exist; items are 0 to"
+                       f" {num_items - 1}, and {num_items} where a place is unused")
 
 
 def simulate(
@@ -245,20 +261,25 @@ def simulate(
     Metrics over evaluation points, values per user at the last one, and the final state.
 
   Raises:
-    ConfigError: if a number does not fit the data set, or an optimiser is given twice or cannot do what the defence
-      asks of it.
+    ConfigError: if an argument is of another type than agreed, a number does not fit the data set, or an optimiser is
+      given twice or cannot do what the defence asks of it.
     DataError: if the data set cannot be evaluated as asked.
     ContractError: if a part hands back something else than agreed, such as rows of another length.
     DivergedError: if training diverges.
-    AttackError: if the attack uploads in the name of clients that are not its own.
+    AttackError: if the attack uploads rows for items that do not exist, or in the name of others' clients.
+    DefenseError: if the defence updates rows of items that do not exist.
     DebugError: with `debug`, if a stage fails or makes a number that is not finite.
   """
+  check_arguments(
+    dataset=dataset, model=model, attack=attack, defense=defense, train=train, attacker=attacker, evaluation=evaluation,
+    progress=progress, debug=debug, visuals=visuals,
+  )
   train = train or TrainConfig()
   evaluation = evaluation or EvalConfig()
   attacker = attacker or AttackerConfig()
   run = plan(
     dataset, model=model, attack=attack or Attack(), defense=defense or no_defense(), train=train, attacker=attacker,
-    evaluation=evaluation, seed=seed, visuals=visuals, server_optimizer=server_optimizer,
+    evaluation=evaluation, seed=checked_seed(seed), visuals=visuals, server_optimizer=server_optimizer,
     client_optimizer=client_optimizer,
   )
   return execute(run, epochs=train.epochs, every=evaluation.every, progress=progress, debug=debug)
@@ -273,6 +294,7 @@ def simulate_config(
   visuals: Visuals | None = None,
 ) -> Result:
   """Runs a configuration on its data set; see :func:`simulate`."""
+  check_arguments(config=config, dataset=dataset, progress=progress, debug=debug, visuals=visuals)
   run = plan(
     dataset, model=config.model.build(), attack=config.attack.build(),
     defense=chain(*(part.build() for part in config.defense)), train=config.train, attacker=config.attacker,

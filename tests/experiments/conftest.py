@@ -1,5 +1,6 @@
 """A sweep in miniature: a small file of interactions, and the command as a process."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -8,6 +9,10 @@ import sys
 
 import numpy as np
 import pytest
+
+# Importing it closes the streams of logging's handlers, which must not be one that pytest reads a test's output from.
+with contextlib.suppress(ImportError):
+  import submitit  # noqa: F401
 
 ROOT = pathlib.Path(__file__).parents[2]
 

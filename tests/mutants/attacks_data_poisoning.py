@@ -16,8 +16,8 @@ DATA_POISONING = (
   Mutant(
     "bandwagon_repeats",
     "fedrecjax/attacks/data_poisoning/shilling.py",
-    "rest = _fillers(np.setdiff1d(ranked, popular_items), count - from_top, rng)",
-    "rest = _fillers(ranked, count - from_top, rng)",
+    'rest = _fillers("bandwagon.max_rows", np.setdiff1d(ranked, popular_items), count - from_top, rng)',
+    'rest = _fillers("bandwagon.max_rows", ranked, count - from_top, rng)',
     "a popular filler is drawn twice",
     ("tests/attacks/data_poisoning/test_shilling.py::test_profiles_hold_the_targets_and_different_fillers",),
   ),

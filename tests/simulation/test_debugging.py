@@ -56,7 +56,7 @@ def test_an_attack_that_fails_is_named_with_its_own_message():
   def rows(view):
     raise ValueError("no such row")
 
-  with pytest.raises(DebugError, match="round 0: the attack failed: no such row"):
+  with pytest.raises(DebugError, match="round 0: the attack failed: the attack: poison failed: ValueError: no such"):
     simulate(attack=poison_with(rows))
 
 

@@ -87,9 +87,9 @@ def test_what_does_not_fit_is_named(small):
     ({"model": models.vncf(num_features=9)}, f"vncf.num_features must be 0 or the {F} of the images' features, got 9"),
     ({"attack": attacks.psmu_pp(), "attacker": dataclasses.replace(GIVEN, malicious_ratio=0.3, colluding=False)},
      "attacker.colluding must be true for an attack whose clients work with the targets' provider"),
-    ({"attack": attacks.psmu_v()}, "the attack does not fit small: attacker.malicious_ratio leaves no synthetic user"),
+    ({"attack": attacks.psmu_v()}, "attack psmu_v does not fit small: attacker.malicious_ratio leaves no synthetic"),
     ({"attack": attacks.psmu_v(), "attacker": dataclasses.replace(GIVEN, malicious_ratio=0.3)},
-     "the attack does not fit small: synthetic users of 30 items and lists of 5 others need 35 items"),
+     "attack psmu_v does not fit small: synthetic users of 30 items and lists of 5 others need 35 items"),
     ({"attack": attacks.image_popularity(num_popular=27)}, "image_popularity.num_popular must be at most the 26 items"),
     ({"attack": Attack(images=brighter, requires=frozenset({"denoiser"}))}, "the attack requires denoiser"),
   ):  # fmt: skip

@@ -241,3 +241,14 @@ def test_a_set_without_any_empty_user_or_held_out_item():
     evaluation=EVALUATION,
   )
   assert np.isfinite(result.metrics["train_loss"]).all()
+
+
+def test_a_metric_without_a_value_is_no_fault_where_jax_looks_for_nan(small):
+  """As with JAX_DEBUG_NANS=1; user 2 of the small set has no held-out item."""
+  with jax.debug_nans(True):
+    result = simulate(
+      small, model=models.mf(dim=4), attack=attacks.explicit_boosting(), defense=defenses.norm_bound(max_norm=0.1),
+      train=TrainConfig(epochs=2, clients_per_round=6), attacker=AttackerConfig(malicious_ratio=0.25, start_epoch=1),
+      evaluation=EvalConfig(ks=(3,)),
+    )
+  assert np.isnan(result.per_user["hr@3"][2]) and np.isfinite(result.metrics["hr@3"]).all()

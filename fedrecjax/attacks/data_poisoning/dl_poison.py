@@ -232,7 +232,7 @@ def dl_poison(
 
   def profiles(rng: np.random.Generator, context: AttackContext) -> list[np.ndarray]:
     num_items, num_fakes, targets = context.num_items, context.num_malicious, context.targets
-    count = filler_count(max_rows, context)
+    count = filler_count("dl_poison", max_rows, context)
     lists = public_lists(context.interactions, _USERS_AT_A_TIME)
     num_users = lists.start.shape[0]
     model = ncf(dim=dim, hidden=(dim, dim), gmf=True)

@@ -181,7 +181,7 @@ def mf_poison(
     check(value > 0, f"mf_poison.{field} must be positive, got {value}")
 
   def profiles(rng: np.random.Generator, context: AttackContext) -> list[np.ndarray]:
-    count = filler_count(max_rows, context)
+    count = filler_count("mf_poison", max_rows, context)
     lists = context.interactions
     lacks = np.ones((len(lists), context.num_items), bool)
     lacks[lists.users, lists.items] = False

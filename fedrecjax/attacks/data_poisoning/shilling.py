@@ -13,16 +13,23 @@ from fedrecjax.methods.hyperparameters import check, traced
 from fedrecjax.types import Attack, AttackContext
 
 
-def filler_count(max_rows: int, context: AttackContext) -> int:
+def filler_count(owner: str, max_rows: int, context: AttackContext) -> int:
   """Filler items of a profile: floor(max_rows / 2) less the targets.
 
+  Args:
+    owner: of the field max_rows, for messages.
+    max_rows: rows that a client may upload.
+    context: knows targets and items.
+
   Raises:
-    ValueError: if the targets alone do not fit, or if there are not as many other items.
+    ValueError: if the targets alone do not fit, or if there are not more other items.
   """
   num_targets = len(context.targets)
   count, others = max_rows // 2 - num_targets, context.num_items - num_targets
-  check(count >= 0, f"max_rows={max_rows} leaves no room for {num_targets} targets and their negatives")
-  check(count <= others, f"{count} filler items asked for, {others} available")
+  check(count >= 0, f"{owner}.max_rows={max_rows} leaves no room for {num_targets} targets and their negatives;"
+        f" attacker.num_targets must be at most {max_rows // 2}")
+  check(count < others, f"{owner}.max_rows={max_rows}: {count} filler items asked for, {others} available, of which one"
+        " must be left for negatives")
   return count
 
 
@@ -32,8 +39,8 @@ def by_popularity(popularity: np.ndarray, targets: np.ndarray) -> np.ndarray:
   return order[~np.isin(order, targets)]
 
 
-def _fillers(pool: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-  check(count <= len(pool), f"{count} filler items asked for, {len(pool)} available")
+def _fillers(field: str, pool: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+  check(count <= len(pool), f"{field}: {count} filler items asked for, {len(pool)} available")
   return rng.choice(pool, count, replace=False)
 
 
@@ -55,8 +62,9 @@ def random(*, max_rows: int = 60) -> Attack:
 
   def profiles(rng: np.random.Generator, context: AttackContext) -> list[np.ndarray]:
     others = np.setdiff1d(np.arange(context.num_items), context.targets)
-    count = filler_count(max_rows, context)
-    return [np.append(context.targets, _fillers(others, count, rng)) for _ in range(context.num_malicious)]
+    count = filler_count("random", max_rows, context)
+    fillers = [_fillers("random.max_rows", others, count, rng) for _ in range(context.num_malicious)]
+    return [np.append(context.targets, one) for one in fillers]
 
   return Attack(profiles=profiles)
 
@@ -87,12 +95,12 @@ def bandwagon(*, max_rows: int = 60, popular_share: float = 0.1) -> Attack:
     assert context.popularity is not None
     ranked = by_popularity(context.popularity, context.targets)
     top = ranked[: context.num_items // 10]
-    count = filler_count(max_rows, context)
+    count = filler_count("bandwagon", max_rows, context)
     from_top = min(int(popular_share * (max_rows // 2) + 1e-9), count)
     made = []
     for _ in range(context.num_malicious):
-      popular_items = _fillers(top, from_top, rng)
-      rest = _fillers(np.setdiff1d(ranked, popular_items), count - from_top, rng)
+      popular_items = _fillers("bandwagon.popular_share", top, from_top, rng)
+      rest = _fillers("bandwagon.max_rows", np.setdiff1d(ranked, popular_items), count - from_top, rng)
       made.append(np.concatenate([context.targets, popular_items, rest]))
     return made
 
@@ -118,7 +126,7 @@ def popular(*, max_rows: int = 60) -> Attack:
   def profiles(rng: np.random.Generator, context: AttackContext) -> list[np.ndarray]:
     del rng
     assert context.popularity is not None
-    count = filler_count(max_rows, context)
+    count = filler_count("popular", max_rows, context)
     ranked = by_popularity(context.popularity, context.targets)
     return [np.append(context.targets, ranked[:count])] * context.num_malicious
 

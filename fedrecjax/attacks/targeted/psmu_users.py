@@ -108,7 +108,8 @@ def allowed_items(options: SyntheticUserOptions, context: AttackContext) -> jax.
   others = max(options.top_k, options.alternatives)
   if len(allowed) < options.num_items + others:
     raise ValueError(f"synthetic users of {options.num_items} items and lists of {others} others need"
-                     f" {options.num_items + others} items that are no targets, there are {len(allowed)}")
+                     f" {options.num_items + others} items that are no targets, there are {len(allowed)}; lower"
+                     " num_items, top_k, alternatives or attacker.num_targets")
   return jnp.asarray(allowed, jnp.int32)
 
 

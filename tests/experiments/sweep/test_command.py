@@ -146,6 +146,25 @@ def test_an_error_while_writing_leaves_no_half_cell(sweep, command, monkeypatch,
   assert not list((command.folder / "cells").iterdir())
 
 
+def test_where_even_the_reason_of_a_failure_cannot_be_written_the_others_go_on(sweep, command, monkeypatch, capsys):
+  simulate = run.simulate_config
+
+  def failing(config, *rest, **options):
+    if config.seed == 0:
+      raise DivergedError("training diverged")
+    return simulate(config, *rest, **options)
+
+  def full(*_):
+    raise OSError(28, "No space left on device")
+
+  monkeypatch.setattr(run, "simulate_config", failing)
+  monkeypatch.setattr(run, "_write_failure", full)
+  assert sweep("--seed=0-1") == 1
+  error = capsys.readouterr().err
+  assert "sweep: failed: " in error and "seed=0: training diverged" in error
+  assert error.endswith("1 of 2 cells failed\n") and results(command.folder)["seed"].to_list() == [1]
+
+
 def test_list_shows_what_is_finished(sweep, command, capsys):
   assert sweep("--seed=1") == 0
   capsys.readouterr()

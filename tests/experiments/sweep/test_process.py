@@ -130,7 +130,7 @@ def full(*arguments, **named):
   raise pl.exceptions.ComputeError("underlying IO error: No space left on device (os error 28)")
 
 if sys.argv[1] == "read-only":
-  tempfile.mkstemp = refuse
+  tempfile.mkstemp = tempfile.TemporaryFile = refuse
 else:
   pl.DataFrame.write_parquet = full
 sys.exit(main(["sweep", *sys.argv[2:]]))
@@ -148,6 +148,12 @@ def test_a_finished_read_only_folder_shows_its_table(command):
   done = refused(command, "read-only", *arguments)
   assert done.returncode == 0 and "hr@10" in done.stdout and "Traceback" not in done.stderr
   assert "Read-only file system" in done.stderr
+
+
+def test_an_unfinished_read_only_folder_is_refused_before_anything_is_computed(command):
+  done = refused(command, "read-only", *command.arguments())
+  assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+  assert f"--out_dir: cannot write into {command.folder}: Read-only file system" in done.stderr
 
 
 def test_a_full_disk_is_a_line_and_loses_no_cell(command):

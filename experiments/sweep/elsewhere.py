@@ -1,0 +1,81 @@
+"""Cells that run as jobs of a cluster, and what became of those whose job was lost."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from experiments.command_line import DONE, FAILED
+from experiments.grid import Cell, Shard
+from experiments.results.paths import cell_dir, failure_file, is_finished
+from experiments.sweep.flags import Options
+from experiments.sweep.launch import Ended, run_on_ray, run_on_slurm, shard_commands
+from experiments.sweep.summary import reason_in
+
+
+class _Written(NamedTuple):
+  """When a cell's files were written, in nanoseconds; None where there is none.
+
+  Attributes:
+    result: of the finished cell.
+    failure: of why it failed.
+  """
+
+  result: int | None
+  failure: int | None
+
+
+def run_elsewhere(options: Options, cells: Sequence[Cell], arguments: Sequence[str]) -> dict[str, str]:
+  """Runs shards as jobs and waits for them.
+
+  Args:
+    options: of the command line.
+    cells: of the whole sweep.
+    arguments: the flags as given, for jobs that run the same command.
+
+  Returns:
+    Why cells have no result of these jobs, a line each, by hash.
+
+  Raises:
+    UsageError: if jobs cannot be started as asked.
+  """
+  before = {cell.hash: _written(options, cell) for cell in cells}
+  ended = _launch(options, shard_commands(arguments, options.num_shards))
+  reasons = {}
+  for index, job in enumerate(ended):
+    shard = f"shard {index}/{len(ended)}"
+    if job.status not in (DONE, FAILED):
+      print(f"sweep: {shard}: {job.account}", file=sys.stderr)
+    for cell in Shard(index, len(ended)).of(cells):
+      reason = _reason(options, cell, before[cell.hash], f"it was not run: {shard}, {job.account}")
+      if reason is not None:
+        reasons[cell.hash] = reason
+  return reasons
+
+
+def _launch(options: Options, commands: Sequence[Sequence[str]]) -> list[Ended]:
+  if options.launcher == "slurm":
+    return run_on_slurm(commands, folder=options.out_dir / "slurm", parameters=options.slurm_parameters)
+  return run_on_ray(commands)
+
+
+def _written(options: Options, cell: Cell) -> _Written:
+  def when(file: pathlib.Path) -> int | None:
+    try:
+      return file.stat().st_mtime_ns
+    except OSError:
+      return None
+
+  return _Written(when(cell_dir(options.out_dir, cell) / "config.json"), when(failure_file(options.out_dir, cell)))
+
+
+def _reason(options: Options, cell: Cell, before: _Written, account: str) -> str | None:
+  """Why a cell has no result of these jobs; None if it has one, or had one that is resumed."""
+  after = _written(options, cell)
+  if is_finished(options.out_dir, cell) and (options.resume or after.result != before.result):
+    return None
+  if after.failure not in (None, before.failure):
+    return reason_in(failure_file(options.out_dir, cell))
+  return account
