@@ -52,9 +52,9 @@ def command(name: str, work: Callable[[Sequence[str]], int | None]) -> Callable[
       print(f"{name}: {error}", file=sys.stderr)
       return BAD_INPUT
     except Exception as error:
-      if not isinstance(error, OSError) and not is_expected(error):
+      if not isinstance(error, (OSError, MemoryError)) and not is_expected(error):
         raise
-      print(f"{name}: {error}", file=sys.stderr)
+      print(f"{name}: {error if str(error) else type(error).__name__}", file=sys.stderr)
       return FAILED
 
   return main

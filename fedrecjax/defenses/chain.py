@@ -39,7 +39,7 @@ def chain(*parts: Defense) -> Defense:
     The composed defence; its state is the tuple of its parts' states.
 
   Raises:
-    ValueError: if there is no part, or more than one has an aggregation rule or changes images.
+    ValueError: if there is no part, one is no defence, or more than one has an aggregation rule or changes images.
 
   >>> from fedrecjax.defenses import median, norm_bound
   >>> chain(norm_bound(max_norm=0.1), median()).unique_rows
@@ -47,6 +47,10 @@ def chain(*parts: Defense) -> Defense:
   """
   if not parts:
     raise ValueError("a chain needs at least one defense")
+  for number, part in enumerate(parts):
+    if not isinstance(part, Defense):
+      raise ValueError(f"part {number} of a chain must be a Defense, such as median(), got"
+                       f" {getattr(part, '__name__', None) or repr(part)}")
   if sum(part.aggregate is not None for part in parts) > 1:
     raise ValueError("a chain can hold only one aggregation rule, because uploads are aggregated once")
   of_images = [part for part in parts if part.images is not None]

@@ -74,6 +74,8 @@ def _remedy(argument: str, value: Any) -> str:
       return f"; fedrecjax.{argument}s.{value}() makes one"
     if inspect.isroutine(value):
       return f"; call it, {value.__name__}(), to make one"
+    if argument == "defense" and isinstance(value, list):
+      return "; fedrecjax.chain(*defenses) makes one of several"
     other = next((one for one in REGISTRIES if isinstance(value, _TYPES[one])), None)
     return "" if other is None else f"; it goes in {other}="
   if argument == "dataset" and isinstance(value, Interactions):

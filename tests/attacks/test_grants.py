@@ -10,7 +10,7 @@ from fedrecjax.config import AttackerConfig, ConfigError, EvalConfig, TrainConfi
 from fedrecjax.datasets import ItemLists
 from fedrecjax.federation.participation import attacking_from_to, draw_pool, draw_rounds
 from fedrecjax.federation.population import make_population, own_lists, public_part
-from fedrecjax.metrics.stealth import measure_stealth, stealth_columns
+from fedrecjax.metrics.stealth import foreign_rows, measure_stealth, stealth_columns
 from fedrecjax.simulation.independent_attackers import each_alone
 from fedrecjax.simulation.round_attack import pool_uploads
 from fedrecjax.simulation.runner import AttackError, simulate
@@ -313,6 +313,14 @@ def test_what_uploads_look_like_is_reported_per_round_and_per_point(small):
   assert (result.metrics["norm_percentile"][1:] > 0.99).all()
   nobody = simulate(small, model=models.mf(dim=4), train=TRAIN, evaluation=EvalConfig(ks=(3,)))
   assert nobody.stealth == {} and "malicious_rows" not in nobody.metrics
+
+
+def test_a_negative_place_is_nobodys():
+  """Places -1 and -2 are not those of the last two clients, of whom one attacks; nor is 3, of three clients."""
+  hostile = jnp.array([False, False, True])
+  client = jnp.array([-1, -2, 2, 3, -1, 0])
+  uploads = ClientUpdates(client, jnp.array([0, 1, 2, 0, 4, -3]), jnp.ones((6, 1)))
+  assert int(foreign_rows(uploads, hostile, 4)) == 3
 
 
 def test_nobody_uploads_in_the_name_of_others(small):

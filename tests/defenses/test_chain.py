@@ -105,7 +105,12 @@ def test_a_chain_of_one_is_that_one():
 
 @pytest.mark.parametrize(
   ("parts", "message"),
-  [((), "at least one"), ((defenses.median(), defenses.none()), "only one aggregation rule")],
+  [
+    ((), "at least one"),
+    ((defenses.median(), defenses.none()), "only one aggregation rule"),
+    ((defenses.norm_bound(max_norm=1.0), defenses.median), r"part 1 of a chain must be a Defense, .* got median"),
+    (("median",), r"part 0 of a chain must be a Defense, .* got 'median'"),
+  ],
 )
 def test_impossible_chains(parts, message):
   with pytest.raises(ValueError, match=message):

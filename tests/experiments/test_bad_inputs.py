@@ -42,6 +42,17 @@ def test_there_are_many():
   assert len({(line.flags, line.content, line.main) for line in LINES}) == len(LINES)
 
 
+@pytest.mark.parametrize(("error", "said"), [
+  (MemoryError(), "MemoryError"), (MemoryError("no 3 TiB"), "no 3 TiB"), (OSError(28, "No space"), "No space"),
+])
+def test_what_the_machine_lacks(error, said, capsys):
+  def work(_):
+    raise error
+
+  assert command_of("script", work)(["script"]) == 1
+  assert said in one_line(capsys)
+
+
 def test_what_is_nobodys_mistake_is_not_hidden():
   main = command_of("script", lambda _: sys.intern(3))
   with pytest.raises(TypeError):

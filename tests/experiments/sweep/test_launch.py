@@ -65,15 +65,35 @@ def test_parameters_that_submitit_does_not_take(tmp_path, parameters):
   assert refusal(tmp_path, LIMIT | parameters).startswith("--slurm_parameters: ")
 
 
+def install(folder, monkeypatch, **programs):
+  """Puts shell scripts before all other programs."""
+  folder.mkdir()
+  for name, script in programs.items():
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+  monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
 def test_jobs_that_slurm_refuses(tmp_path, monkeypatch):
-  programs = tmp_path / "bin"
-  programs.mkdir()
-  for name in ("srun", "sbatch"):
-    (programs / name).write_text("#!/bin/sh\necho 'sbatch: error: invalid partition specified: gpu' >&2\nexit 1\n")
-    (programs / name).chmod(0o755)
-  monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+  install(tmp_path / "bin", monkeypatch, srun="", sbatch="echo 'sbatch: error: invalid partition: gpu' >&2; exit 1")
   assert refusal(tmp_path / "logs", cluster="slurm") == (
-    "--launcher=slurm: Slurm refuses the jobs: sbatch: error: invalid partition specified: gpu")
+    "--launcher=slurm: Slurm refuses the jobs: sbatch: error: invalid partition: gpu")
+
+
+def test_jobs_that_slurm_ends(tmp_path, monkeypatch):
+  """A Slurm in three shell scripts, which ends both jobs of an array before they write anything."""
+  submitit = pytest.importorskip("submitit")
+  monkeypatch.setattr(submitit.Job, "_results_timeout_s", 0)
+  states = ("JobID|State|NodeList", "77_0|TIMEOUT|a", "77_1|OUT_OF_MEMORY|b")
+  install(tmp_path / "bin", monkeypatch, srun="", sbatch="echo Submitted batch job 77",
+          sacct="; ".join(f"echo '{line}'" for line in states))
+  logs = tmp_path / "logs"
+  assert run_on_slurm([["true"], ["true"]], folder=logs, parameters=LIMIT) == [
+    Ended(None, "job 77_0 ran out of its time limit, which --slurm_parameters=timeout_min=MINUTES sets;"
+          f" it has no log in {logs}"),
+    Ended(None, f"job 77_1 ended without a result, in state OUT_OF_MEMORY; it has no log in {logs}"),
+  ]
+  assert "#SBATCH --time=1\n" in next(logs.glob("*submission.sh")).read_text()
 
 
 def run_locally(folder, *scripts):
