@@ -38,6 +38,15 @@ def _holds_numbers(value: Any) -> bool:
   return isinstance(value, (float, np.floating, jax.Array))
 
 
+def _as_leaves(value: Any) -> Any:
+  """Numbers in float32; arrays, and the functions of a chain with numbers of their own, are as they are."""
+
+  def converted(one: Any) -> Any:
+    return np.float32(one) if isinstance(one, (float, np.floating)) else one
+
+  return jax.tree.map(converted, value, is_leaf=lambda one: isinstance(one, Bound))
+
+
 @jax.tree_util.register_pytree_node_class
 class Bound:
   """One function of a method, together with how the method was made.
@@ -62,7 +71,7 @@ class Bound:
     return f"Bound({self.constructor.__name__}.{self.field})"
 
   def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The numbers are the leaves."""
+    """The numbers are the leaves, in float32: those of Python would be float64 where `jax_enable_x64` is set."""
     names = tuple(sorted(self.numbers))
     static = tuple(sorted(self.static.items()))
     return tuple(self.numbers[name] for name in names), (self.constructor, self.field, static, names)
@@ -87,7 +96,7 @@ def traced(constructor: Callable[P, T]) -> Callable[P, T]:
 
   >>> from fedrecjax.attacks import pieck_uea
   >>> jax.tree.leaves(pieck_uea(scale=2.0).poison)
-  [2.0]
+  [np.float32(2.0)]
   """
 
   @functools.wraps(constructor)
@@ -142,7 +151,7 @@ def remade(method: T, **changes: Any) -> T:
 
   >>> from fedrecjax.attacks import pieck_uea
   >>> jax.tree.leaves(remade(pieck_uea(num_popular=20), scale=2.0).poison)
-  [2.0]
+  [np.float32(2.0)]
   """
   bound = _bound(method)
   return traced(bound.constructor)(**{**bound.static, **bound.numbers, **changes})

@@ -46,7 +46,7 @@ def measure_stealth(
     foreign: rows that an attack sent in the name of a client that is not its own.
     num_items: M.
   """
-  histograms = jnp.zeros(2 * _SIZES)
+  histograms = jnp.zeros(2 * _SIZES, jnp.float32)
   for part in uploads:
     group = hostile[part.client].astype(jnp.int32)
     place = jnp.where(part.item < num_items, group * _SIZES + sizes(part.row), 2 * _SIZES)
@@ -56,7 +56,8 @@ def measure_stealth(
   shorter = jnp.cumsum(benign) - 0.5 * benign
   benign_rows, malicious_rows = jnp.sum(benign), jnp.sum(malicious)
   percentiles = jnp.dot(malicious, shorter) / jnp.maximum(benign_rows, 1)
-  counts = (jnp.sum(hostile), malicious_rows, jnp.sum(sending), benign_rows, percentiles, foreign)
+  clients = [jnp.sum(group, dtype=jnp.int32) for group in (hostile, sending)]
+  counts = (clients[0], malicious_rows, clients[1], benign_rows, percentiles, foreign)
   return jnp.stack([jnp.asarray(count, jnp.float32) for count in counts])
 
 

@@ -1,7 +1,7 @@
 """What parts hand back, held against :mod:`fedrecjax.types` while a program is traced.
 
 Shapes, types and structures alone are looked at. They are known before anything runs, so that a check costs nothing at
-run time and leaves no trace in a compiled program.
+run time and leaves no trace in a compiled program. Numbers of 64 bits become those of 32 on the way.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ from fedrecjax.types import (
 
 T = TypeVar("T", bound=tuple)
 
+_NARROW: dict[Any, Any] = {
+  np.dtype(np.float64): np.float32, np.dtype(np.int64): np.int32, np.dtype(np.uint64): np.uint32
+}
+
 
 class ContractError(ValueError):
   """A part of a simulation handed back something else than agreed; one line says which part, what, and what instead."""
@@ -61,12 +65,27 @@ def checked(kind: str, name: str, function: Any) -> Any:
 
     def call(*arguments: Any) -> Any:
       result = part(*arguments)
+      if name != "profiles":
+        result = _narrowed(result)
       _CHECKS[kind][name](where, result, *arguments)
       return result
 
     return call
 
   return change_parts(function, alone)
+
+
+def _narrowed(result: Any) -> Any:
+  """Numbers of 64 bits as those of 32: parts that somebody brings along make them where `jax_enable_x64` is set."""
+  if jnp.result_type(float) != np.float64:
+    return result
+
+  def of_leaf(leaf: Any) -> Any:
+    array = np.asarray(leaf) if isinstance(leaf, (int, float)) and not isinstance(leaf, bool) else leaf
+    narrow = _NARROW.get(getattr(array, "dtype", None))
+    return array if narrow is None else array.astype(narrow)
+
+  return jax.tree.map(of_leaf, result)
 
 
 def checked_method(kind: str, method: T) -> T:

@@ -80,11 +80,11 @@ def jitted_private(init_private: Callable[[jax.Array], jax.Array], key: jax.Arra
   return jax.vmap(lambda client: init_private(jax.random.fold_in(key, client)))(clients)
 
 
-def client_rates(train: TrainConfig, num_clients: int, seed: int) -> jax.Array | float:
-  """Step size of the clients: one for all, or each client's own, float32 `[clients]`."""
+def client_rates(train: TrainConfig, num_clients: int, seed: int) -> jax.Array:
+  """Step size of the clients, float32: one for all, or each client's own, `[clients]`."""
   lowest = train.learning_rate if train.client_learning_rate is None else train.client_learning_rate
   if train.client_learning_rates == "fixed":
-    return float(lowest)
+    return jnp.float32(lowest)
   share = np.random.default_rng([seed, 2]).random(num_clients)
   if train.client_learning_rates == "uniform":
     return jnp.asarray(lowest + share * (train.learning_rate - lowest), jnp.float32)
@@ -142,7 +142,9 @@ def plan(
   model, features = seeing(model, dataset, visuals, as_argument(defense.images))
   public = checked("model", "init_public", model.init_public)(keys.public, dataset.num_items)
   check_row_steps(defense, server_optimizer, public)
-  private = jitted_private(as_argument(model.init_private), keys.private, jnp.arange(population.num_clients))
+  private = jitted_private(
+    as_argument(model.init_private), keys.private, jnp.arange(population.num_clients, dtype=jnp.int32)
+  )
   attackers = prepare_attackers(dataset, attack, who, dim=public.items.shape[1], key=keys.attack, seed=seed)
   defense = _complete(defense, train)
   samples = what_they_train_on(dataset, model, train, who, attackers, key=keys.negatives, seed=seed)
@@ -157,8 +159,8 @@ def plan(
     ),
   )
   numbers = Numbers(
-    float(train.learning_rate), client_rates(train, population.num_clients, seed), float(train.l2),
-    float(train.dropout), model.neighbors_from * rounds.per_epoch,
+    jnp.float32(train.learning_rate), client_rates(train, population.num_clients, seed), jnp.float32(train.l2),
+    jnp.float32(train.dropout), np.int32(model.neighbors_from * rounds.per_epoch),
   )
   server = ServerState(
     public, _init_defense(dataset, defense, who, samples, public, keys.defense),
@@ -199,7 +201,8 @@ def what_they_train_on(
     avoided = interacted_lists(dataset, who.population, lists)
   data = training_data(lists, avoided, dataset.num_items, train, key, history=model.history)
   if model.neighbors > 0:
-    data = data._replace(neighbors=jnp.asarray(draw_neighbors(lists, model.neighbors, dataset.num_items, seed)))
+    neighbors = draw_neighbors(lists, model.neighbors, dataset.num_items, seed)
+    data = data._replace(neighbors=jnp.asarray(neighbors, jnp.int32))
   return TrainedOn(latest(lists, model.history + 1) if model.history else lists, data)
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from fedrecjax.clients.local_training import TrainingData
@@ -105,7 +106,7 @@ class RunData(NamedTuple):
 
 
 class Numbers(NamedTuple):
-  """Numbers of training, traced.
+  """Numbers of training, traced; float32 whatever `jax_enable_x64` says.
 
   Attributes:
     learning_rate: step size of the server.
@@ -115,11 +116,11 @@ class Numbers(NamedTuple):
     neighbors_from: first round in which neighbours are used, int32 scalar.
   """
 
-  learning_rate: Array | float
-  client_learning_rate: Array | float
-  l2: Array | float = 0.0
-  dropout: Array | float = 0.0
-  neighbors_from: Array | int = 0
+  learning_rate: Array
+  client_learning_rate: Array
+  l2: Array
+  dropout: Array
+  neighbors_from: Array | np.int32
 
 
 class Keys(NamedTuple):
@@ -223,6 +224,6 @@ def joined(reports: Sequence[Reports]) -> Reports:
     return jnp.concatenate(given) if given else None
 
   benign = jnp.stack([one.benign for one in reports])
-  total = jnp.sum(benign)
+  total = jnp.sum(benign, dtype=jnp.int32)
   loss = jnp.sum(benign * jnp.stack([one.loss for one in reports])) / total
   return Reports(loss, total, along([one.verdicts for one in reports]), along([one.stealth for one in reports]))

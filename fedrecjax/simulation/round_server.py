@@ -63,7 +63,7 @@ def claimed_samples(is_benign: Array, present: Array, length: Array) -> Array:
   neither silence nor favour them.
   """
   length = length.astype(jnp.float32)
-  average = jnp.sum(jnp.where(is_benign, length, 0.0)) / jnp.maximum(jnp.sum(is_benign), 1)
+  average = jnp.sum(jnp.where(is_benign, length, 0.0)) / jnp.maximum(jnp.sum(is_benign, dtype=jnp.int32), 1)
   return jnp.where(present, jnp.where(is_benign | (length > 0), length, average), 0.0)
 
 
@@ -87,7 +87,7 @@ def defend(
     uploads = merge_rows(uploads, structure.num_items)
   sent = uploads
   flagged = None
-  place = jnp.arange(sent.item.shape[0])
+  place = jnp.arange(sent.item.shape[0], dtype=jnp.int32)
   if parts.filter is not None:
     uploads, state = parts.filter(state, uploads, view)
     flagged = flagged_by_filter(sent, uploads, structure.num_items)

@@ -26,7 +26,7 @@ SIMULATION = (
   Mutant(
     "exposure_of_held_out_items",
     "fedrecjax/simulation/evaluation.py",
-    'scores = scores.at[jnp.arange(size)[:, None], held_out].set(-jnp.inf, mode="drop")',
+    'scores = scores.at[jnp.arange(size, dtype=jnp.int32)[:, None], held_out].set(-jnp.inf, mode="drop")',
     "pass",
     "held-out items are not left out where exposure is among unseen items",
     ("tests/simulation/test_evaluation_protocols.py::test_every_metric_of_every_user",),

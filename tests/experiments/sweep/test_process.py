@@ -1,5 +1,6 @@
 """The command as a process: exit statuses, and killing it."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from experiments.sweep.command import main
 from tests.experiments.conftest import ROOT
 from tests.experiments.sweep.test_command import GRID, TIMES, results
 
@@ -49,6 +51,15 @@ def test_some_cells_failed(command):
   assert done.returncode == 1
   assert "1 of 2 cells failed" in done.stderr and "num_popular" in done.stderr and "Traceback" not in done.stderr
   assert pl.read_csv(command.folder / "results.csv")["attack"].to_list() == ["none"]
+
+
+def test_numbers_of_64_bits_change_no_result(command, tmp_path, monkeypatch):
+  assert main(["sweep", *command.arguments(*GRID)]) == 0
+  monkeypatch.setenv("JAX_ENABLE_X64", "1")
+  wide = dataclasses.replace(command, folder=tmp_path / "wide")
+  done = wide.run(*wide.arguments(*GRID))
+  assert done.returncode == 0, done.stderr
+  assert_frame_equal(results(wide.folder), results(command.folder))
 
 
 @pytest.mark.parametrize("arguments", [
