@@ -104,6 +104,14 @@ METRICS = (
 
 SPLITS = (
   Mutant(
+    "digest_of_one_file",
+    "fedrecjax/datasets/named.py",
+    "return (file, *(one for one in beside if one is not None))",
+    "return (file,)",
+    "the digest of data leaves out the files beside the first",
+    ("tests/datasets/test_digests.py::test_files_beside_belong_to_it_where_they_are_read",),
+  ),
+  Mutant(
     "split_holds_out_the_first",
     "fedrecjax/datasets/splits.py",
     "held_out[ends[lengths > 0] - 1] = True",
