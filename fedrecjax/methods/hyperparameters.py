@@ -74,7 +74,7 @@ class Bound:
     """The numbers are the leaves, in float32: those of Python would be float64 where `jax_enable_x64` is set."""
     names = tuple(sorted(self.numbers))
     static = tuple(sorted(self.static.items()))
-    return tuple(self.numbers[name] for name in names), (self.constructor, self.field, static, names)
+    return tuple(_as_leaves(self.numbers[name]) for name in names), (self.constructor, self.field, static, names)
 
   @classmethod
   def tree_unflatten(cls, structure: tuple[Any, ...], leaves: tuple[Any, ...]) -> Bound:
@@ -129,6 +129,23 @@ def _bound(method: tuple[Any, ...]) -> Bound:
 def constructor_name(method: tuple[Any, ...]) -> str:
   """The name of the constructor that made a method."""
   return _bound(method).constructor.__name__
+
+
+def method_name(method: tuple[Any, ...]) -> str | None:
+  """The name of a method for people; of one made of others theirs, joined by +, and None without any name.
+
+  >>> from fedrecjax import chain, defenses
+  >>> method_name(chain(defenses.norm_bound(), defenses.median()))
+  'norm_bound+median'
+  """
+  bound = next((function for function in method if isinstance(function, Bound)), None)
+  if bound is None:
+    return None
+  arguments = [value for value in bound.numbers.values() if isinstance(value, tuple)]
+  parts = [part for value in arguments for part in value if isinstance(part, tuple)]
+  if parts:
+    return "+".join(filter(None, map(method_name, parts))) or None
+  return bound.constructor.__name__.rstrip("_")
 
 
 def hyperparameter(method: tuple[Any, ...], name: str) -> Any:

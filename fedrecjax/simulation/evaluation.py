@@ -260,7 +260,8 @@ def evaluate(
       scores = scores.at[jnp.arange(size, dtype=jnp.int32)[:, None], held_out].set(-jnp.inf, mode="drop")
 
     def exposure_of(scores: jax.Array) -> jax.Array:
-      eligible = scores[data.targets] > -jnp.inf
+      # A score that is no number hides no target: a metric has no value for lack of data alone.
+      eligible = scores[data.targets] != -jnp.inf
       place = jax.vmap(standing, in_axes=(None, 0))(scores, scores[data.targets])
       values = [exposure_ratio(place, eligible, k) for k in config.ks]
       values.append(target_ndcg(place, eligible, TARGET_NDCG_K))

@@ -31,7 +31,7 @@ from fedrecjax.federation.population import (
   interacted_lists,
   training_lists,
 )
-from fedrecjax.methods.hyperparameters import as_argument, as_arguments
+from fedrecjax.methods.hyperparameters import as_argument, as_arguments, method_name
 from fedrecjax.numerics.random import GENERATOR
 from fedrecjax.server.step import init_optimizer
 from fedrecjax.simulation.contracts import checked
@@ -61,6 +61,8 @@ class Run(NamedTuple):
     rounds: who takes part when.
     population: who is who.
     evaluation: what to measure; static.
+    attack: name of the attack, for messages; None if it has none.
+    defense: likewise.
     images: the steps in which images are uploaded; None if no attack changes images.
   """
 
@@ -70,6 +72,8 @@ class Run(NamedTuple):
   rounds: Rounds
   population: Population
   evaluation: EvalConfig
+  attack: str | None
+  defense: str | None
   images: ImageRun | None = None
 
 
@@ -135,6 +139,7 @@ def plan(
   _check_grants(model, attack, defense, train)
   optimizers = choose_optimizers(train, server_optimizer, client_optimizer)
   check_images(dataset, model, attack, defense, visuals)
+  names = method_name(attack), method_name(defense)
   attack = attack if attacker.colluding else each_alone(attack)
   keys = split_key(jax.random.key(seed, impl=GENERATOR))
   who = who_takes_part(dataset, attack, attacker, train, seed, visuals)
@@ -174,6 +179,7 @@ def plan(
     rounds,
     population,
     evaluation,
+    *names,
     _image_run(attack, defense, who, visuals, keys.images),
   )
 

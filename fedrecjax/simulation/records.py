@@ -184,12 +184,14 @@ class RoundReport(NamedTuple):
     verdicts: of a defence that rejects or rescales uploads, see :func:`fedrecjax.metrics.detection.verdicts`; else
       None.
     stealth: of malicious uploads, see :func:`fedrecjax.metrics.stealth.measure_stealth`; None if nobody is malicious.
+    fault: the first stage that made a number that is not finite, see :class:`fedrecjax.simulation.faults.Stage`.
   """
 
   loss: Array
   benign: Array
   verdicts: Array | None
-  stealth: Array | None = None
+  stealth: Array | None
+  fault: Array
 
 
 class Reports(NamedTuple):
@@ -200,18 +202,20 @@ class Reports(NamedTuple):
     benign: number of those clients, each counted in each of its rounds.
     verdicts: of each round, `[rounds, 2, 4]`, or None.
     stealth: of each round, `[rounds, 6]`, or None.
+    faults: of each round, int32 `[rounds]`.
   """
 
   loss: Array
   benign: Array
   verdicts: Array | None
   stealth: Array | None
+  faults: Array
 
 
 def gathered(reports: RoundReport) -> Reports:
   """Reports of rounds one behind another, `[rounds, ...]`, as one."""
-  benign = jnp.sum(reports.benign)
-  return Reports(jnp.sum(reports.loss) / benign, benign, reports.verdicts, reports.stealth)
+  benign = jnp.sum(reports.benign, dtype=jnp.int32)
+  return Reports(jnp.sum(reports.loss) / benign, benign, reports.verdicts, reports.stealth, reports.fault)
 
 
 def joined(reports: Sequence[Reports]) -> Reports:
@@ -226,4 +230,5 @@ def joined(reports: Sequence[Reports]) -> Reports:
   benign = jnp.stack([one.benign for one in reports])
   total = jnp.sum(benign, dtype=jnp.int32)
   loss = jnp.sum(benign * jnp.stack([one.loss for one in reports])) / total
-  return Reports(loss, total, along([one.verdicts for one in reports]), along([one.stealth for one in reports]))
+  verdicts, stealth = along([one.verdicts for one in reports]), along([one.stealth for one in reports])
+  return Reports(loss, total, verdicts, stealth, jnp.concatenate([one.faults for one in reports]))

@@ -14,6 +14,7 @@ from fedrecjax.clients.local_training import Trained
 from fedrecjax.clients.optimizer import step_private
 from fedrecjax.metrics.stealth import foreign_rows, measure_stealth
 from fedrecjax.simulation.contracts import checked_parts
+from fedrecjax.simulation.faults import closed, stage_at_fault
 from fedrecjax.simulation.records import Constants, Reports, RoundInput, RoundReport, Structure, gathered
 from fedrecjax.simulation.round_attack import attack, attacking, chosen_samples
 from fedrecjax.simulation.round_clients import client_rates, client_view, train
@@ -78,13 +79,14 @@ def train_round(
   view = chosen_samples(structure, run, state, inputs, client_view(structure, run, state, inputs))
   trained = train(structure, run, state, view, is_benign)
   sent = send(structure, run, state, inputs, view, trained)
-  server, judged = serve(structure, run, state, inputs, view.samples.trained, sent)
+  server, judged, update = serve(structure, run, state, inputs, view.samples.trained, sent)
   private, optimizer = step_private(
     structure.client_optimizer, state.client_optimizer, state.private, inputs.clients, trained.private,
     client_rates(run, inputs.clients), table=structure.client_table,
   )
   loss = jnp.sum(jnp.where(is_benign, trained.loss, 0.0))
-  report = RoundReport(loss, jnp.sum(is_benign), judged, sent.stealth)
+  fault = stage_at_fault(structure, run, state, inputs, trained, sent.uploads, update, server, private)
+  report = RoundReport(loss, jnp.sum(is_benign, dtype=jnp.int32), judged, sent.stealth, fault)
   return SimulationState(server, private, sent.attack, optimizer), report
 
 
@@ -108,7 +110,7 @@ def train_rounds(
     return train_round(structure, run, state, inputs)
 
   state, reports = lax.scan(one_round, state, inputs)
-  return state, gathered(reports)
+  return state, closed(gathered(reports), state)
 
 
 jitted_rounds = jax.jit(train_rounds, static_argnames="structure", donate_argnames="state")

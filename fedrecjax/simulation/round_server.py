@@ -108,7 +108,7 @@ def defend(
 
 def serve(
   structure: Structure, run: Constants, state: SimulationState, inputs: RoundInput, length: Array, sent: Sent
-) -> tuple[ServerState, Array | None]:
+) -> tuple[ServerState, Array | None, Update]:
   """What the server makes of a round's uploads: filter, rule and step.
 
   Args:
@@ -120,7 +120,7 @@ def serve(
     sent: what the clients have sent.
 
   Returns:
-    The server after the round, and the verdicts of a defence that has some.
+    The server after the round, the verdicts of a defence that has some, and the update.
   """
   server = state.server
   present = inputs.clients < structure.num_clients
@@ -142,4 +142,4 @@ def serve(
   if structure.l2_rows == "table":
     update = penalize_table(server.public, update, run.numbers.l2)
   server = apply_update(structure.server_optimizer, server, update, run.numbers.learning_rate)
-  return server._replace(defense=defense), judged
+  return server._replace(defense=defense), judged, update
