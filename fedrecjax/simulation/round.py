@@ -14,7 +14,7 @@ from fedrecjax.clients.local_training import Trained
 from fedrecjax.clients.optimizer import step_private
 from fedrecjax.metrics.stealth import foreign_rows, measure_stealth
 from fedrecjax.simulation.contracts import checked_parts
-from fedrecjax.simulation.faults import closed, stage_at_fault
+from fedrecjax.simulation.faults import all_finite, closed, rows_finite, stage_at_fault
 from fedrecjax.simulation.records import Constants, Reports, RoundInput, RoundReport, Structure, gathered
 from fedrecjax.simulation.round_attack import attack, attacking, chosen_samples
 from fedrecjax.simulation.round_clients import client_rates, client_view, train
@@ -45,10 +45,11 @@ def send(
     uploads = keep_clients(uploads, ~hostile, num_items)
   if parts.client_transform is not None:
     uploads, defense_state = parts.client_transform(defense_state, merge_rows(uploads, num_items), view)
-  foreign, sent = jnp.int32(0), [uploads]
+  foreign, finite, sent = jnp.int32(0), jnp.bool_(True), [uploads]
   if parts.poison is not None:
     poisoned, attack_state = attack(structure, run, state, inputs, own, uploads)
     foreign = foreign_rows(poisoned, hostile, num_items)
+    finite = rows_finite(poisoned.row, poisoned.item < num_items) & all_finite(poisoned.shared)
     if not structure.own_shared:
       poisoned = add_shared(poisoned)
     # Looked at in parts: rows that only the rule reads need not be written down one behind another.
@@ -58,7 +59,7 @@ def send(
   if structure.num_clients > structure.num_benign:
     sending = ~hostile & (view.samples.trained > 0)
     stealth = measure_stealth(sent, hostile, sending, foreign, num_items)
-  return Sent(uploads, attack_state, defense_state, stealth)
+  return Sent(uploads, attack_state, defense_state, stealth, finite)
 
 
 def train_round(
@@ -85,7 +86,7 @@ def train_round(
     client_rates(run, inputs.clients), table=structure.client_table,
   )
   loss = jnp.sum(jnp.where(is_benign, trained.loss, 0.0))
-  fault = stage_at_fault(structure, run, state, inputs, trained, sent.uploads, update, server, private)
+  fault = stage_at_fault(structure, run, inputs, trained, sent.finite, update, server, private)
   report = RoundReport(loss, jnp.sum(is_benign, dtype=jnp.int32), judged, sent.stealth, fault)
   return SimulationState(server, private, sent.attack, optimizer), report
 

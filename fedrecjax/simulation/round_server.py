@@ -37,12 +37,14 @@ class Sent(NamedTuple):
     attack: the attack's next state.
     defense: the defence's state after what clients did to their uploads.
     stealth: of malicious uploads, see :class:`fedrecjax.simulation.records.RoundReport`.
+    finite: whether all that the attack uploads is finite, bool scalar.
   """
 
   uploads: ClientUpdates
   attack: State
   defense: State
   stealth: Array | None
+  finite: Array
 
 
 def penalize_table(public: Public, update: Update, l2: Array | float) -> Update:

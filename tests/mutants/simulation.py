@@ -8,7 +8,7 @@ SIMULATION = (
   Mutant(
     "faults_within_a_point",
     "fedrecjax/simulation/faults.py",
-    "return lax.cond(losses & moved & own, lambda: jnp.int32(Stage.NONE), first)",
+    "return jnp.where(all_finite(losses) & updated & moved & own, jnp.int32(Stage.NONE), found)",
     "return jnp.int32(Stage.NONE)",
     "a run that diverges is seen at the next evaluation point alone",
     ("tests/simulation/test_divergence.py::test_the_first_of_several_rounds_of_a_point_is_named",),

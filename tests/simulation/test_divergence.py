@@ -11,10 +11,11 @@ from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.methods.hyperparameters import traced
 from fedrecjax.simulation.divergence import Divergence, divergence_in
 from fedrecjax.simulation.faults import Stage
+from fedrecjax.simulation.planning import round_inputs
+from fedrecjax.simulation.round import jitted_rounds
 from fedrecjax.simulation.runner import DivergedError, simulate
 from fedrecjax.types import Attack, Defense
 from fedrecjax.uploads.rows import item_rows
-from tests.support.lockstep import round_input, step
 from tests.support.small_images import seeing_run
 
 EVALUATION = EvalConfig(every=1, ks=(5,))
@@ -186,7 +187,8 @@ def test_features_that_are_no_numbers_are_those_of_images(small):
   bad = planned.state.server.features.at[3].set(jnp.nan)
   state = planned.state._replace(server=planned.state.server._replace(features=bad))
   faults = [
-    int(step(planned.structure, planned.constants, jax.tree.map(jnp.array, one), round_input(planned, 0))[1].fault)
+    jitted_rounds(planned.structure, planned.constants, jax.tree.map(jnp.array, one),
+                  round_inputs(planned.rounds, slice(0, 1)))[1].faults.tolist()
     for one in (planned.state, state)
   ]
-  assert faults == [Stage.NONE, Stage.IMAGES]
+  assert faults == [[Stage.NONE], [Stage.IMAGES]]

@@ -11,7 +11,6 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from experiments.sweep.command import main
 from tests.experiments.conftest import ROOT
 from tests.experiments.sweep.test_command import GRID, TIMES, results
 
@@ -54,7 +53,7 @@ def test_some_cells_failed(command):
 
 
 def test_numbers_of_64_bits_change_no_result(command, tmp_path, monkeypatch):
-  assert main(["sweep", *command.arguments(*GRID)]) == 0
+  assert command.run(*command.arguments(*GRID)).returncode == 0
   monkeypatch.setenv("JAX_ENABLE_X64", "1")
   wide = dataclasses.replace(command, folder=tmp_path / "wide")
   done = wide.run(*wide.arguments(*GRID))
