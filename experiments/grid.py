@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 import math
+import pathlib
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -22,6 +24,7 @@ from fedrecjax.config import (
   parse,
 )
 from fedrecjax.config.presets import PRESET_FIELD, PROTOCOL_FIELDS
+from fedrecjax.datasets import data_digest
 from fedrecjax.defenses import chain
 
 AXES = ("dataset", "model", "attack", "defense", "seed")
@@ -35,14 +38,22 @@ class Cell(NamedTuple):
   """One run of a sweep.
 
   Attributes:
-    config: everything that its result depends on.
+    config: everything that its result depends on, but for what data files hold.
     flat: the configuration by dotted name.
-    hash: of the configuration; names the cell's folder.
+    hash: of the configuration and the digest of data files; names the cell's folder.
+    data_digest: of the files that the data come from, see :func:`fedrecjax.datasets.data_digest`; None where they come
+      from none, or those are not there.
   """
 
   config: RunConfig
   flat: dict[str, Any]
   hash: str
+  data_digest: str | None = None
+
+  @property
+  def without_data(self) -> str:
+    """Hash of the configuration alone."""
+    return self.config.hash()
 
 
 def expand(blocks: Sequence[Settings], overrides: Settings) -> list[Cell]:
@@ -115,6 +126,27 @@ def _choices(
     values = dict(zip(axes, choice, strict=True))
     present = _owners_of(values)
     yield values, [name for name in fields if name.partition(".")[0] in present]
+
+
+def of_data(cells: Sequence[Cell], data_dir: pathlib.Path | None) -> list[Cell]:
+  """The same cells as those of the data files that are there: with other contents a cell is another one.
+
+  Args:
+    cells: of a grid.
+    data_dir: folder of named data sets.
+
+  Raises:
+    DataError: if a file cannot be read.
+  """
+  digests = {name: data_digest(name, data_dir=data_dir) for name in {cell.config.dataset for cell in cells}}
+  return [_identified(cell, digests[cell.config.dataset]) for cell in cells]
+
+
+def _identified(cell: Cell, digest: str | None) -> Cell:
+  if digest is None:
+    return cell._replace(hash=cell.without_data, data_digest=None)
+  text = f"{cell.without_data} {digest}"
+  return cell._replace(hash=hashlib.sha256(text.encode()).hexdigest()[:16], data_digest=digest)
 
 
 def parse_only(text: str) -> dict[str, tuple[str, ...]]:

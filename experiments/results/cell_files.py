@@ -15,13 +15,13 @@ import polars as pl
 
 from experiments.atomic_files import new_file, new_folder
 from experiments.grid import AXES, Cell, shown
-from experiments.results.integrity import digest_of
 from experiments.results.paths import cell_dir, finished_config, finished_dirs
 from fedrecjax.config import owners
+from fedrecjax.datasets import digest_of
 from fedrecjax.methods.fields import words_beside_numbers
-from fedrecjax.simulation.runner import Result
+from fedrecjax.simulation.runner import DivergedError, Result
 
-_IDENTITY = ("config_hash", "version")
+_IDENTITY = ("config_hash", "data_digest", "version")
 _TIMES = ("wall_s", "compile_s")
 
 
@@ -45,21 +45,30 @@ def _column_type(annotation: Any) -> type[pl.DataType]:
   return {int: pl.Int64, float: pl.Float64, bool: pl.Boolean}.get(annotation, pl.String)
 
 
-def cell_frames(cell: Cell, result: Result, version: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+def cell_frames(
+  cell: Cell, result: Result, version: str, diverged: DivergedError | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
   """The tables of a cell.
 
   Args:
     cell: what was run.
     result: of the run.
     version: of the package.
+    diverged: how the run ended, if it did before its last point.
 
   Returns:
     (one row per evaluation point with every configuration field, one row per benign user at the last point). A
-    metric that has no value, such as the exposure of a target that every user already has, is null.
+    metric that has no value, such as the exposure of a target that every user already has, is null. A run that has
+    diverged has one more row, of the epoch and round in which it did; there are no metrics in that row, nor of users.
   """
   metrics = pl.DataFrame(result.metrics).fill_nan(None)
+  of_users = pl.DataFrame(result.per_user).fill_nan(None)
+  if diverged is not None:
+    metrics = pl.concat([metrics, _end_of(diverged)], how="diagonal_relaxed")
+    of_users = of_users.with_columns(pl.lit(None, kind).alias(name) for name, kind in of_users.schema.items())
   kinds = field_types()
   constants = [
+    pl.lit(cell.data_digest, pl.String).alias("data_digest"),
     pl.lit(result.compile_s, pl.Float64).alias("compile_s"),
     pl.lit("+".join(str(item) for item in result.targets), pl.String).alias("targets"),
     pl.lit(cell.hash, pl.String).alias("config_hash"),
@@ -68,8 +77,16 @@ def cell_frames(cell: Cell, result: Result, version: str) -> tuple[pl.DataFrame,
   for name, value in cell.flat.items():
     plain = shown(value) if kinds[name] is pl.String and value is not None else value
     constants.append(pl.lit(plain, kinds[name]).alias(name))
-  per_user = pl.DataFrame({"user": np.asarray(result.users, np.int64), **result.per_user}).fill_nan(None)
-  return metrics.with_columns(constants), per_user
+  users = pl.DataFrame({"user": np.asarray(result.users, np.int64)})
+  return metrics.with_columns(constants), users.with_columns(of_users)
+
+
+def _end_of(diverged: DivergedError) -> pl.DataFrame:
+  """The last row of a run that has diverged."""
+  return pl.DataFrame({
+    "epoch": [diverged.epoch], "round": [diverged.round], "diverged_at_epoch": [diverged.epoch],
+    "diverged": [str(diverged)],
+  })
 
 
 def round_frames(result: Result) -> dict[str, pl.DataFrame]:
@@ -89,7 +106,12 @@ def round_frames(result: Result) -> dict[str, pl.DataFrame]:
 
 
 def write_cell(
-  out_dir: pathlib.Path, cell: Cell, result: Result, version: str, arrays: Mapping[str, Mapping[str, Any]]
+  out_dir: pathlib.Path,
+  cell: Cell,
+  result: Result,
+  version: str,
+  arrays: Mapping[str, Mapping[str, Any]],
+  diverged: DivergedError | None = None,
 ) -> None:
   """Writes the folder of a finished cell, as a whole.
 
@@ -99,8 +121,9 @@ def write_cell(
     result: of it.
     version: of the package.
     arrays: NumPy archives to put beside, by file name.
+    diverged: how the run ended, if it did before its last point.
   """
-  metrics, per_user = cell_frames(cell, result, version)
+  metrics, per_user = cell_frames(cell, result, version, diverged)
   with new_folder(cell_dir(out_dir, cell)) as folder:
     frames = {"metrics": metrics, "per_user": per_user, **round_frames(result)}
     for name, frame in frames.items():
@@ -111,12 +134,17 @@ def write_cell(
     files = {file.name: digest_of(file) for file in sorted(folder.iterdir())}
     content = {"config_hash": cell.hash, "version": version, "config": cell.flat, "files": files,
                "warnings": result.warnings}
+    if cell.data_digest is not None:
+      content["data_digest"] = cell.data_digest
+    if diverged is not None:
+      content["diverged"] = str(diverged)
     (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n")
 
 
 def read_metrics(out_dir: pathlib.Path, cell: Cell) -> pl.DataFrame:
-  """One row per evaluation point of a finished cell."""
-  return pl.read_parquet(cell_dir(out_dir, cell) / "metrics.parquet")
+  """One row per evaluation point of a finished cell; of a run that has diverged those before."""
+  table = pl.read_parquet(cell_dir(out_dir, cell) / "metrics.parquet")
+  return table.filter(pl.col("diverged").is_null()) if "diverged" in table.columns else table
 
 
 def read_per_user(out_dir: pathlib.Path, cell: Cell) -> pl.DataFrame:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import pathlib
 import re
 from typing import Any
 
+from fedrecjax.datasets import digest_of
+
 CELL_FILES = ("config.json", "metrics.parquet", "per_user.parquet")
 _NEEDED = {"metrics.parquet": {"epoch", "config_hash"}, "per_user.parquet": {"user"}}
-
-
-def digest_of(file: pathlib.Path) -> str:
-  """SHA-256 of a file's content, hexadecimal."""
-  with file.open("rb") as stream:
-    return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def is_cell_name(name: str) -> bool:

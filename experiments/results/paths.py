@@ -31,9 +31,11 @@ def finished_config(folder: pathlib.Path) -> dict[str, Any] | None:
 
 
 def is_finished(out_dir: pathlib.Path, cell: Cell) -> bool:
-  """Whether the cell's results are there, of exactly this configuration."""
+  """Whether the cell's results are there, of exactly this configuration and these data."""
   content = finished_config(cell_dir(out_dir, cell))
-  return content is not None and content["config"] == json.loads(json.dumps(cell.flat))
+  if content is None or content.get("data_digest") != cell.data_digest:
+    return False
+  return content["config"] == json.loads(json.dumps(cell.flat))
 
 
 def finished_dirs(out_dir: pathlib.Path) -> list[pathlib.Path]:

@@ -130,15 +130,17 @@ def over_seeds(runs: Sequence[pl.DataFrame], metric: str) -> tuple[np.ndarray, n
   """Mean of a metric over runs at each evaluation point.
 
   Args:
-    runs: tables of the same evaluation points, one per seed.
+    runs: tables of evaluation points, one per seed; a run that has diverged has fewer.
     metric: a column; null where it has no value.
 
   Returns:
-    (epochs, means, half widths of the 95 % intervals or None for a single run).
+    (epochs, means, half widths of the 95 % intervals or None for a single run); NaN where a run has no value.
   """
-  values = np.stack([run[metric].cast(pl.Float64).fill_null(np.nan).to_numpy() for run in runs])
+  epochs = np.unique(np.concatenate([run["epoch"].to_numpy() for run in runs]))
+  values = np.full((len(runs), len(epochs)), np.nan)
+  for row, run in zip(values, runs, strict=True):
+    row[np.searchsorted(epochs, run["epoch"].to_numpy())] = run[metric].cast(pl.Float64).fill_null(np.nan).to_numpy()
   mean = values.mean(axis=0)
-  epochs = runs[0]["epoch"].to_numpy()
   if len(runs) == 1:
     return epochs, mean, None
   error = values.std(axis=0, ddof=1) / math.sqrt(len(runs))

@@ -75,7 +75,7 @@ def summarise(
 
   Returns:
     One row per configuration: mean +- half of the 95 % interval over seeds, or the seeds' values where that interval
-    says nothing.
+    says nothing. Seeds that have diverged have no part in it, and are named with the first metric.
   """
   labels = label_fields(cells)
   rows_by_hash = {row["config_hash"]: row for row in results.iter_rows(named=True)}
@@ -92,11 +92,14 @@ def summarise(
   for group, values in zip(groups, paper, strict=True):
     measured = [rows_by_hash[cell.hash] for cell in group.cells]
     row = [*(shown(group.flat.get(name)) for name in labels), str(len(group.cells))]
+    diverged = [one["diverged_at_epoch"] for one in measured if one.get("diverged_at_epoch") is not None]
     for name in chosen:
-      row.append(_mean([one.get(name) for one in measured]))
+      mean = _mean([one.get(name) for one in measured])
+      row.append(_with_diverged(mean, diverged) if name == chosen[0] else mean)
       if name in printed:
         row.append(f"{values[name]:.4f}" if name in values else "-")
-    row.append(f"{sum(one['wall_s'] for one in measured) / len(measured):.1f}")
+    walls = [one["wall_s"] for one in measured if one["wall_s"] is not None]
+    row.append(f"{sum(walls) / len(walls):.1f}" if walls else "-")
     rows.append(tuple(row))
   all_notes = (
     "Mean over seeds ± half of the 95 % interval (Student's t); the last evaluation point. Where the interval leaves"
@@ -146,6 +149,18 @@ def _mean(values: Sequence[float | None]) -> str:
   return text_of(interval)
 
 
+def _with_diverged(mean: str, epochs: Sequence[int]) -> str:
+  """The mean over seeds, and at which epochs the others have diverged.
+
+  >>> _with_diverged("0.5000", []), _with_diverged("-", [7]), _with_diverged("0.5000", [7, 3])
+  ('0.5000', 'diverged at epoch 7', '0.5000, 2 diverged at epochs 3, 7')
+  """
+  if not epochs:
+    return mean
+  when = f"diverged at epoch{'s' if len(set(epochs)) > 1 else ''} {', '.join(map(str, sorted(set(epochs))))}"
+  return when if mean == "-" else f"{mean}, {len(epochs)} {when}"
+
+
 def text_of(interval: Interval, sign: str = "") -> str:
   """An interval for people.
 
@@ -167,7 +182,7 @@ def compare_with_unattacked(cells: Sequence[Cell], out_dir: pathlib.Path) -> Tab
   Returns:
     The paired differences in hr@10 and ndcg@10 of every attacked configuration, or None if no cell has its counterpart.
   """
-  by_hash = {cell.hash: cell for cell in cells}
+  by_hash = {cell.without_data: cell for cell in cells}
   labels = label_fields(cells)
   frames: dict[str, pl.DataFrame] = {}
 

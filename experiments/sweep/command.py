@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from experiments.command_line import DONE, FAILED, check_out_dir, command, output, print_line, use_folder
-from experiments.grid import Cell, cell_name, expand, select, varying_fields
+from experiments.grid import Cell, cell_name, expand, of_data, select, varying_fields
 from experiments.memory import keep_freed_memory
 from experiments.recipes import RECIPES
 from experiments.results.integrity import damaged_cells
@@ -30,6 +30,7 @@ def _work(argv: Sequence[str]) -> int:
   for name in multiplied(blocks, overrides):
     print(f"sweep: --{name} replaces what {len(blocks)} blocks of the recipe have differently, so that each has all of"
           f" {overrides[name]}; --only={name}=... selects cells instead", file=sys.stderr)
+  cells = of_data(cells, options.data_dir)
   if options.list_only:
     print_table(listing(cells, options.out_dir), output())
     return DONE
@@ -78,7 +79,8 @@ def sweep(options: Options, cells: Sequence[Cell], arguments: Sequence[str]) -> 
     with termination_raises():
       local = options.launcher == "local"
       failures = run_here(options, cells) if local else run_elsewhere(options, cells, arguments)
-      return FAILED if conclude(options, cells, failures, output()) else DONE
+      # Data that were fetched meanwhile have a digest now.
+      return FAILED if conclude(options, of_data(cells, options.data_dir), failures, output()) else DONE
   except KeyboardInterrupt:
     interrupted(options, cells)
     return INTERRUPTED
@@ -109,6 +111,7 @@ def run_here(options: Options, cells: Sequence[Cell]) -> dict[str, str]:
     return {}
   check_out_dir(options.out_dir)
   datasets = load_datasets(todo, options.data_dir)
+  todo = of_data(todo, options.data_dir)
   visuals = load_visuals(
     todo, datasets, options.data_dir, functools.partial(print_line, console), options.out_dir / NETWORKS,
   )

@@ -21,13 +21,13 @@ from experiments.results.paths import failure_file
 from experiments.results.uploaded_images import FILE, uploaded_images
 from experiments.sweep.progress import SweepProgress
 from experiments.sweep.visuals import VisualsKey, visuals_key
-from fedrecjax.config import ConfigError, DataConfig
+from fedrecjax.config import ConfigError, DataConfig, RunConfig
 from fedrecjax.datasets import Dataset, load
 from fedrecjax.defenses import chain
 from fedrecjax.federation.population import make_population
 from fedrecjax.simulation.evaluation import evaluation_data
 from fedrecjax.simulation.memory import check_memory
-from fedrecjax.simulation.runner import Result, simulate_config
+from fedrecjax.simulation.runner import DivergedError, Result, simulate_config
 from fedrecjax.simulation.visual_features import check_images
 from fedrecjax.vision.visuals import Visuals
 
@@ -132,11 +132,10 @@ def run_cells(
     started = time.perf_counter()
     seen = visuals.get(visuals_key(cell))
     try:
-      result = simulate_config(
-        config, datasets[config.dataset, config.data], progress.advance, debug=debug, visuals=seen,
-      )
-      images = uploaded_images(result, seen)
-      write_cell(out_dir, cell, result, version, {} if images is None else {FILE: images._asdict()})
+      dataset = datasets[config.dataset, config.data]
+      result, diverged = _computed(config, dataset, progress.advance, debug=debug, visuals=seen)
+      images = None if diverged is not None else uploaded_images(result, seen)
+      write_cell(out_dir, cell, result, version, {} if images is None else {FILE: images._asdict()}, diverged)
     except Exception as error:
       failures[cell.hash] = reason_of(error)
       # On a full disk the reason is printed at the end all the same, and other cells may fit.
@@ -145,8 +144,19 @@ def run_cells(
       progress.finish(f"failed: {failures[cell.hash]}")
     else:
       failure_file(out_dir, cell).unlink(missing_ok=True)
-      progress.finish(_summary(result, time.perf_counter() - started))
+      seconds = time.perf_counter() - started
+      progress.finish(_summary(result, seconds) if diverged is None else f"{diverged}, {seconds:.1f} s")
   return failures
+
+
+def _computed(config: RunConfig, *arguments: Any, **options: Any) -> tuple[Result, DivergedError | None]:
+  """The result of a run, or of its points before it diverged, which is a result too, and how it did."""
+  try:
+    return simulate_config(config, *arguments, **options), None
+  except DivergedError as error:
+    if error.result is None:
+      raise
+    return error.result, error
 
 
 def _summary(result: Result, seconds: float) -> str:

@@ -83,8 +83,10 @@ def tables_of(options: Options, finished: Sequence[Cell], results: pl.DataFrame)
   """A table per recipe, or one of the grid; the comparison with runs without attack; what every round tells."""
   tables = []
   for name in options.recipes:
-    own = {cell.hash for cell in expand(*fitted_blocks(name, RECIPES[name].settings, options.settings))}
-    cells = [cell for cell in finished if cell.hash in own]
+    own = {
+      cell.without_data for cell in expand(*fitted_blocks(name, RECIPES[name].settings, options.settings))
+    }
+    cells = [cell for cell in finished if cell.without_data in own]
     if cells:
       tables.append(recipe_table(RECIPES[name], cells, results, options.settings))
   if not options.recipes:

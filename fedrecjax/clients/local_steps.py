@@ -35,7 +35,7 @@ def row_slots(samples: Samples, num_items: int) -> tuple[Array, Array, Array]:
   item, place = in_order(items.reshape(-1), num_items)
   client = clients[place]
   first = jnp.ones(item.shape[0], bool).at[1:].set((item[1:] != item[:-1]) | (client[1:] != client[:-1]))
-  slot = jnp.cumsum(first & (item < num_items)) - 1
+  slot = jnp.cumsum(first & (item < num_items), dtype=jnp.int32) - 1
   used = jnp.where(item < num_items, slot, item.shape[0])
   of_slot = jnp.zeros_like(client).at[used].set(client, mode="drop")
   item_of_slot = jnp.full_like(item, num_items).at[used].set(item, mode="drop")
@@ -68,7 +68,7 @@ def train_clients_locally(
   slots, client, item = row_slots(samples, view.num_items)
   table, shared = beside_features(view.public, view.features)
   # Features stay as they are through all steps.
-  trained = jnp.arange(table.shape[1]) < dim
+  trained = jnp.arange(table.shape[1], dtype=jnp.int32) < dim
   start = (view.private, table.at[item].get(mode="clip"), own_copies(shared, samples.length.shape[0]))
 
   def one_step(number: Array, carry: tuple[Any, Any, Array]) -> tuple[Any, Any, Array]:
@@ -88,7 +88,8 @@ def train_clients_locally(
         penalized = (item < view.num_items)[:, None] & trained
         for_rows += settings.l2[client][:, None] * jnp.where(penalized, rows, 0.0)
       if settings.l2_rows == "copies":
-        copies = jnp.zeros(rows.shape[0]).at[slots].add((samples.uploaded < view.num_items).astype(rows.dtype))
+        uploaded = (samples.uploaded < view.num_items).astype(rows.dtype)
+        copies = jnp.zeros(rows.shape[0], rows.dtype).at[slots].add(uploaded)
         for_rows += (settings.l2[client] * copies)[:, None] * jnp.where(trained, rows, 0.0)
     moved = (
       private - rate[:, None] * for_private,
@@ -99,7 +100,8 @@ def train_clients_locally(
     return moved, total, jnp.where(number == 0, gradients.loss, first_loss)
 
   nothing = jax.tree.map(jnp.zeros_like, start)
-  _, total, losses = lax.fori_loop(0, steps, one_step, (start, nothing, jnp.zeros(samples.length.shape[0])))
+  no_loss = jnp.zeros(samples.length.shape[0], jnp.float32)
+  _, total, losses = lax.fori_loop(0, steps, one_step, (start, nothing, no_loss))
   private, rows, shared = total
   uploads = ClientUpdates(
     client=client,

@@ -72,7 +72,7 @@ def lay_out(
   items = jnp.concatenate([positive[:, None], negatives], axis=1) if data.uploaded is None else data.uploaded[sample]
   if histories:
     # The first item of a history is only read: nothing is ranked above or below it.
-    only_read = (layout.offset == 0)[:, None] & (jnp.arange(items.shape[1]) > 0)
+    only_read = (layout.offset == 0)[:, None] & (jnp.arange(items.shape[1], dtype=jnp.int32) > 0)
     items = jnp.where(only_read | (length == 1)[layout.segment][:, None], num_items, items)
   return Samples(
     client=layout.segment,
@@ -136,7 +136,7 @@ def draw_dropout(key: Array, view: ClientView, rate: Array | float, width: int |
     own = jax.random.fold_in(jax.random.fold_in(key, client), number)
     return jnp.where(jax.random.bernoulli(own, 1 - rate, (lookups, width)), 1 / (1 - rate), 0.0)
 
-  number = jnp.arange(samples.client.shape[0]) - samples.first
+  number = jnp.arange(samples.client.shape[0], dtype=jnp.int32) - samples.first
   factors = jax.vmap(of_sample)(view.clients[samples.client], number)
   return Dropout(factors[:, 0, :dim], factors[:, 1:])
 
@@ -151,7 +151,7 @@ def history_places(samples: Samples, history: int) -> tuple[Array, Array]:
   Returns:
     Places int32 `[C, L]` and which are used `[C, L]`; the unused ones come first.
   """
-  start = (jnp.cumsum(samples.length) - samples.length)[:, None]
+  start = (jnp.cumsum(samples.length, dtype=jnp.int32) - samples.length)[:, None]
   offset = jnp.arange(history, dtype=jnp.int32) - (history - samples.trained[:, None])
   last_place = samples.client.shape[0] - 1
   return jnp.clip(start + offset, 0, last_place), offset >= 0
@@ -168,7 +168,8 @@ def user_of_samples(
     vectors = sequence_vectors(
       model, positive[places], used, shared, per_client=tiles is not None, keys=keys
     )
-    before = model.history - samples.length[samples.client] + jnp.arange(samples.client.shape[0]) - samples.first
+    number = jnp.arange(samples.client.shape[0], dtype=jnp.int32) - samples.first
+    before = model.history - samples.length[samples.client] + number
     return vectors.at[samples.client, jnp.maximum(before, 0)].get(mode="clip")
   if model.attend is not None:
     private = set_vectors(
@@ -186,9 +187,11 @@ def sample_weights(samples: Samples, terms: int, *, mean: bool) -> Array:
     mean: whether a client's loss is the mean over its terms, or their sum.
   """
   skipped = (samples.length - samples.trained)[samples.client]
-  used = samples.valid & (jnp.arange(samples.client.shape[0]) - samples.first >= skipped)
-  of_client = 1.0 / jnp.maximum(samples.trained * terms, 1)
-  return jnp.where(used, of_client[samples.client] if mean else 1.0, 0.0)
+  used = samples.valid & (jnp.arange(samples.client.shape[0], dtype=jnp.int32) - samples.first >= skipped)
+  if not mean:
+    return used.astype(jnp.float32)
+  of_client = 1.0 / jnp.maximum(samples.trained * terms, 1).astype(jnp.float32)
+  return jnp.where(used, of_client[samples.client], 0.0)
 
 
 def with_sign(loss: Loss, *sign: Array) -> Loss:
@@ -230,7 +233,9 @@ def local_gradients(
     return sample_loss(model, with_sign(loss, *sign), user, positive, negatives, shared)
 
   # A client that swaps its positives and negatives sees every score with the other sign.
-  signs = () if samples.flipped is None else (jnp.where(samples.flipped, -1.0, 1.0)[samples.client],)
+  signs: tuple[Array, ...] = ()
+  if samples.flipped is not None:
+    signs = (jnp.where(samples.flipped, jnp.float32(-1.0), 1.0)[samples.client],)
 
   def total(private: Array, positive: Array, negatives: Array, shared: Any) -> tuple[Array, Array]:
     if dropout is not None:

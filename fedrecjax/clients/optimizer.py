@@ -51,7 +51,7 @@ def step_private(
   """
   if table:
     dense = jnp.zeros_like(private).at[clients].set(gradient, mode="drop")
-    rates = jnp.full(private.shape[0], jnp.max(learning_rate))
+    rates = jnp.full(private.shape[0], jnp.max(learning_rate), private.dtype)
     direction, optimizer = transformation.update(dense, optimizer, private)
     return private - rates[:, None] * direction, optimizer
   own, states = jax.tree.map(lambda leaf: leaf.at[clients].get(mode="clip"), (private, optimizer))

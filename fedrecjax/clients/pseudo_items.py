@@ -29,7 +29,8 @@ def row_moments(view: ClientView, rows: Array, num_tiles: int) -> tuple[Array, A
   num_clients = samples.length.shape[0]
   # A sample stands in one place of one tile; all other places point to samples that do not point back.
   places = tiles.place.at[tiles.sample].get(mode="clip")
-  own = (places == jnp.arange(tiles.sample.size).reshape(tiles.sample.shape)) & samples.valid[tiles.sample]
+  numbers = jnp.arange(tiles.sample.size, dtype=jnp.int32).reshape(tiles.sample.shape)
+  own = (places == numbers) & samples.valid[tiles.sample]
   taken = jnp.where(own[..., None, None], rows[tiles.sample], 0.0)
   count = jnp.maximum(samples.length * rows.shape[1], 1)[:, None]
   mean = jax.ops.segment_sum(jnp.sum(taken, axis=(1, 2)), tiles.client, num_clients) / count
@@ -68,7 +69,7 @@ def pseudo_uploads(view: ClientView, rows: Array, sending: Array, *, count: int,
     free = view.num_items - view.outside.length[user]
     rank = distinct_ranks(for_items, jnp.maximum(free, count), count)
     item = item_of_rank(view.outside, jnp.full_like(rank, user), rank, view.num_items)
-    return jnp.where(rank < free, item, view.num_items), jax.random.normal(for_rows, (count, dim))
+    return jnp.where(rank < free, item, view.num_items), jax.random.normal(for_rows, (count, dim), jnp.float32)
 
   items, noise = jax.vmap(of_client)(view.clients)
   drawn = mean[:, None, :] + jnp.einsum("ckd,ced->cke", noise, root)

@@ -93,7 +93,7 @@ def draw_negatives(
   """
 
   def bits_of(user: jax.Array, draw: jax.Array) -> jax.Array:
-    return jax.random.bits(jax.random.fold_in(jax.random.fold_in(key, user), draw), (count,))
+    return jax.random.bits(jax.random.fold_in(jax.random.fold_in(key, user), draw), (count,), jnp.uint32)
 
   bits = jax.vmap(bits_of)(user, draw)
   free = num_items - complement.length[user]
@@ -118,7 +118,7 @@ def distinct_numbers(key: jax.Array, bound: int, count: int) -> jax.Array:
   >>> sorted(distinct_numbers(jax.random.key(0), 3, 3).tolist())
   [0, 1, 2]
   """
-  return lax.top_k(jax.random.uniform(key, (bound,)), count)[1].astype(jnp.int32)
+  return lax.top_k(jax.random.uniform(key, (bound,), jnp.float32), count)[1].astype(jnp.int32)
 
 
 def distinct_ranks(key: jax.Array, bound: jax.Array, count: int) -> jax.Array:
@@ -132,13 +132,13 @@ def distinct_ranks(key: jax.Array, bound: jax.Array, count: int) -> jax.Array:
   Returns:
     int32 `[count]`, in no particular order.
   """
-  return distinct_from_bits(jax.random.bits(key, (count,)), bound)
+  return distinct_from_bits(jax.random.bits(key, (count,), jnp.uint32), bound)
 
 
 def distinct_from_bits(bits: jax.Array, bound: jax.Array) -> jax.Array:
   """:func:`distinct_ranks` for 32 random bits a number, uint32 `[count]`."""
   count = bits.shape[0]
-  last = bound - count + jnp.arange(count)
+  last = bound - count + jnp.arange(count, dtype=jnp.int32)
   drawn = uniform_below(bits, last + 1)
 
   def add(step: int, chosen: jax.Array) -> jax.Array:

@@ -43,9 +43,9 @@ def tiles_of(length: jax.Array, client: jax.Array, first: jax.Array, num_tiles: 
   """
   tiles = -(-length // TILE_SAMPLES)
   layout = ragged(tiles, num_tiles)
-  starts = (jnp.cumsum(length) - length).astype(jnp.int32)
+  starts = jnp.cumsum(length, dtype=jnp.int32) - length
   sample = (starts[layout.segment] + layout.offset * TILE_SAMPLES)[:, None] + jnp.arange(TILE_SAMPLES, dtype=jnp.int32)
-  first_tile = (jnp.cumsum(tiles) - tiles).astype(jnp.int32)
+  first_tile = jnp.cumsum(tiles, dtype=jnp.int32) - tiles
   offset = jnp.arange(client.shape[0], dtype=jnp.int32) - first
   place = first_tile[client] * TILE_SAMPLES + offset
   return Tiles(layout.segment, jnp.clip(sample, 0, client.shape[0] - 1), place)

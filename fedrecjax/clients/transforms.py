@@ -29,7 +29,7 @@ def clip_and_noise(*, max_norm: float, noise: float = 0.0) -> Defense:
   """
 
   def noise_of(client: jax.Array, item: jax.Array, key: jax.Array, dim: int) -> jax.Array:
-    return jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, client), item), (dim,))
+    return jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, client), item), (dim,), jnp.float32)
 
   def transform(state: State, uploads: ClientUpdates, view: ClientView) -> tuple[ClientUpdates, State]:
     row = clip_rows(uploads.row, max_norm)

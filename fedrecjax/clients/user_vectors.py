@@ -99,7 +99,7 @@ def set_vectors(
     more, values = jax.vmap(of_client, in_axes=(axis, 0, 0))(shared, private, vectors)
     logit = jnp.concatenate([logit, jnp.where(used, more, -jnp.inf).reshape(-1)])
     value = jnp.concatenate([value, values.reshape(-1, values.shape[-1])])
-    entries = jnp.concatenate([entries, jnp.repeat(jnp.arange(num_clients), used.shape[1])])
+    entries = jnp.concatenate([entries, jnp.repeat(jnp.arange(num_clients, dtype=jnp.int32), used.shape[1])])
   average, count = attention_average(logit, value, entries, num_clients)
   return jax.vmap(model.represent, in_axes=(0, 0, 0, axis))(private, average, count, shared)
 

@@ -6,6 +6,7 @@ Nothing here knows of clients or of JAX programs.
 from fedrecjax.datasets.columns import read_csv, read_parquet
 from fedrecjax.datasets.covers import covers
 from fedrecjax.datasets.delimited import read_inter, read_ratings_dat, read_u_data
+from fedrecjax.datasets.digests import data_digest, digest_of
 from fedrecjax.datasets.errors import DataError
 from fedrecjax.datasets.formats import FORMATS, format_of, read
 from fedrecjax.datasets.image_set import ItemImages
@@ -51,7 +52,9 @@ __all__ = [
   "SplitMethod",
   "TooFew",
   "covers",
+  "data_digest",
   "default_data_dir",
+  "digest_of",
   "format_of",
   "item_images",
   "load",

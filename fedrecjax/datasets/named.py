@@ -4,7 +4,7 @@ import dataclasses
 import os
 import pathlib
 
-from fedrecjax.datasets import columns, formats
+from fedrecjax.datasets import columns, formats, user_lists
 from fedrecjax.datasets.download import Download, fetch
 from fedrecjax.datasets.errors import DataError
 from fedrecjax.datasets.interactions import Interactions
@@ -33,6 +33,7 @@ class NamedSet:
 _GROUPLENS = "https://files.grouplens.org/datasets/movielens"
 _CONVERTED = "interactions.csv"
 _LISTS = ("train.txt", _CONVERTED)
+_IN_FOLDERS = ("u.data", "ratings.dat", "train.txt", _CONVERTED, "interactions.parquet")
 
 NAMED_SETS: dict[str, NamedSet] = {
   "ml-100k": NamedSet(
@@ -121,6 +122,36 @@ def read_named(
   )
 
 
+def data_files(
+  name_or_path: str | os.PathLike[str], *, data_dir: str | os.PathLike[str] | None = None
+) -> tuple[pathlib.Path, ...]:
+  """The files that :func:`read_named` reads a data set from.
+
+  Args:
+    name_or_path: as of :func:`read_named`.
+    data_dir: likewise.
+
+  Returns:
+    The file and those beside it that belong to it; none for "synthetic", and where no file is there.
+  """
+  name = os.fspath(name_or_path)
+  path = pathlib.Path(name)
+  if name in NAMED_SETS:
+    file = _find(_folder_of(name, data_dir), NAMED_SETS[name].files)
+  elif name != "synthetic" and path.is_dir():
+    file = _find(path, _IN_FOLDERS)
+  else:
+    file = path if name != "synthetic" and path.is_file() else None
+  if file is None:
+    return ()
+  beside: tuple[pathlib.Path | None, ...] = ()
+  if file != path and _is_converted(file):
+    beside = _time_and_split(file)
+  elif formats.format_of(file) == "lists":
+    beside = (user_lists.companion_test_file(file),)
+  return (file, *(one for one in beside if one is not None))
+
+
 def default_data_dir() -> pathlib.Path:
   """Returns the folder named by FEDRECJAX_DATA, else `fedrecjax` in the user's cache folder."""
   configured = os.environ.get(DATA_DIR_VARIABLE)
@@ -133,8 +164,7 @@ def default_data_dir() -> pathlib.Path:
 def _read_set(
   name: str, named_set: NamedSet, data_dir: str | os.PathLike[str] | None
 ) -> Interactions:
-  root = default_data_dir() if data_dir is None else pathlib.Path(data_dir)
-  folder = root / name
+  folder = _folder_of(name, data_dir)
   file = _find(folder, named_set.files)
   if file is None:
     if named_set.download is None:
@@ -157,22 +187,33 @@ def _read_set(
 
 
 def _read_folder(folder: pathlib.Path) -> Interactions:
-  known = ("u.data", "ratings.dat", "train.txt", _CONVERTED, "interactions.parquet")
-  file = _find(folder, known)
+  file = _find(folder, _IN_FOLDERS)
   if file is None:
-    raise DataError(f"{folder}: no data in this folder, expected one of {' '.join(known)} [.gz]")
+    raise DataError(
+      f"{folder}: no data in this folder, expected one of {' '.join(_IN_FOLDERS)} [.gz]"
+    )
   return _read_file(file, folder.resolve().name)
 
 
 def _read_file(file: pathlib.Path, name: str) -> Interactions:
-  if file.name.removesuffix(".gz") == _CONVERTED:
-    return columns.read_csv(
-      file,
-      name=name,
-      time_path=_find(file.parent, ("time_rank.csv",)),
-      test_path=_find(file.parent, ("split.csv",)),
-    )
+  if _is_converted(file):
+    time_path, test_path = _time_and_split(file)
+    return columns.read_csv(file, name=name, time_path=time_path, test_path=test_path)
   return formats.read(file, name=name)
+
+
+def _is_converted(file: pathlib.Path) -> bool:
+  return file.name.removesuffix(".gz") == _CONVERTED
+
+
+def _time_and_split(file: pathlib.Path) -> tuple[pathlib.Path | None, pathlib.Path | None]:
+  """The files beside `interactions.csv` that say when its rows were, and which are held out."""
+  return _find(file.parent, ("time_rank.csv",)), _find(file.parent, ("split.csv",))
+
+
+def _folder_of(name: str, data_dir: str | os.PathLike[str] | None) -> pathlib.Path:
+  """The folder of a named set."""
+  return (default_data_dir() if data_dir is None else pathlib.Path(data_dir)) / name
 
 
 def _find(folder: pathlib.Path, names: tuple[str, ...]) -> pathlib.Path | None:

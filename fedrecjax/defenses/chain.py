@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from fedrecjax.defenses.presence import without_rejected
-from fedrecjax.methods.hyperparameters import Bound, as_argument, method_name, traced
+from fedrecjax.methods.hyperparameters import Bound, as_argument, owner_name, traced
 from fedrecjax.types import (
   ClientTerm,
   ClientUpdates,
@@ -80,7 +80,7 @@ def _names(stages: tuple[tuple[Any, ...], ...]) -> tuple[str, ...]:
   """The name of each part, all different: of parts of one name the second is called `name.2`."""
   names: list[str] = []
   for part in stages:
-    name = method_name(next(function for function in part if function is not None))
+    name = owner_name(next(function for function in part if function is not None))
     repeats = sum(one.partition(".")[0] == name for one in names)
     names.append(f"{name}.{repeats + 1}" if repeats else name)
   return tuple(names)
@@ -100,7 +100,7 @@ def parts_of(function: Any) -> list[tuple[str, Callable[..., Any]]]:
   ['norm_bound', 'norm_bound.2']
   """
   if not isinstance(function, Bound) or function.constructor is not inspect.unwrap(_chain):
-    return [(method_name(function), function)]
+    return [(owner_name(function), function)]
   names, place = function.static["names"], _STAGES.index(function.field)
   stages = enumerate(part[place] for part in function.numbers["stages"])
   return [(names[number], _on_whole_state(names, number, stage)) for number, stage in stages if stage is not None]

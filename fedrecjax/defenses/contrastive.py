@@ -129,9 +129,9 @@ def contrastive_term(
 
   nothing = (
     Contrasts(jnp.zeros(capacity, jnp.int32), jnp.full((capacity, count), num_items, jnp.int32)),
-    InfoNCE(jnp.zeros(capacity), jnp.zeros((capacity, 1 + count)), jnp.zeros((capacity, dim))),
+    InfoNCE(*(jnp.zeros(shape, jnp.float32) for shape in (capacity, (capacity, 1 + count), (capacity, dim)))),
   )
-  used = jnp.sum(samples.length)
+  used = jnp.sum(samples.length, dtype=jnp.int32)
   drawn, result = lax.fori_loop(0, -(-used // block), one_block, nothing)
   length = samples.length[samples.client]
   factor = jnp.where(samples.valid & (length > 1), weight / jnp.maximum(length, 1) if mean else weight, 0.0)

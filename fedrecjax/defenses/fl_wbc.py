@@ -115,9 +115,9 @@ def fl_wbc(*, scale: float = 1e-4) -> Defense:
     return FlWbcState(
       indptr=jnp.asarray(context.indptr, jnp.int32),
       held=jnp.asarray(context.held, jnp.int32),
-      previous=jnp.full((len(context.held), context.dim), jnp.inf),
+      previous=jnp.full((len(context.held), context.dim), jnp.inf, jnp.float32),
       shared=tuple(
-        jnp.full((context.federation, math.prod(leaf.shape)), jnp.inf) if len(leaf.shape) > 1 else None
+        jnp.full((context.federation, math.prod(leaf.shape)), jnp.inf, jnp.float32) if len(leaf.shape) > 1 else None
         for leaf in jax.tree.leaves(context.shared)
       ),
     )

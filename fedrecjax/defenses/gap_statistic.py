@@ -54,7 +54,7 @@ def _growing_within(distance: Array) -> Array:
   """
   member = jnp.isfinite(distance)
   distance = jnp.where(member, distance, 0.0)
-  count = jnp.cumsum(member)
+  count = jnp.cumsum(member, dtype=jnp.int32)
   before = jnp.maximum(count - 1, 1)
   mean_before = (jnp.cumsum(distance) - distance) / before
   return jnp.cumsum(jnp.where(member & (count > 1), (distance - mean_before) ** 2 * before / (before + 1), 0.0))
@@ -70,7 +70,7 @@ def two_means(values: Array) -> TwoMeans:
     The best split; of equally good ones, that with the smallest lower group.
   """
   # An absent number behind all others: there is then always a split to try, if only one that splits nothing.
-  ordered = jnp.sort(jnp.append(values, jnp.inf))
+  ordered = jnp.sort(jnp.append(values, jnp.float32(jnp.inf)))
   present = jnp.isfinite(ordered)
   last = jnp.max(jnp.where(present, ordered, -jnp.inf))
   from_below = jnp.where(present, ordered - ordered[0], jnp.inf)
@@ -78,7 +78,7 @@ def two_means(values: Array) -> TwoMeans:
   below, above = jax.vmap(_growing_within)(jnp.stack([from_below, from_above]))
   splits = present[1:] & (ordered[1:] > ordered[:-1])
   both = jnp.where(splits, below[:-1] + above[::-1][1:], jnp.inf)
-  best = jnp.argmin(both)
+  best = jnp.argmin(both).astype(jnp.int32)
   return TwoMeans(
     within=jnp.stack([below[-1], jnp.where(splits[best], both[best], 0.0)]),
     upper=jnp.where(splits[best], ordered[best + 1], jnp.inf),
@@ -108,14 +108,14 @@ def two_fit_better(within: Array, references: Array) -> Array:
 
   of_references = log(references)
   gap = jnp.mean(of_references, axis=0) - log(within)
-  spread = jnp.std(of_references[:, 1]) * jnp.sqrt(1 + 1 / references.shape[0])
+  spread = jnp.std(of_references[:, 1]) * jnp.sqrt(jnp.float32(1 + 1 / references.shape[0]))
   return gap[0] < gap[1] - spread
 
 
 def draw_references(key: Array, num_references: int, size: int) -> Array:
   """Uniform numbers in [0, 1), `[B, size]`; a column's do not depend on how many there are."""
-  keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(size))
-  return jax.vmap(lambda key: jax.random.uniform(key, (num_references,)), out_axes=1)(keys)
+  keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(size, dtype=jnp.int32))
+  return jax.vmap(lambda key: jax.random.uniform(key, (num_references,), jnp.float32), out_axes=1)(keys)
 
 
 def minority(values: Array, present: Array, references: Array, always: Array | int) -> Array:
@@ -134,11 +134,11 @@ def minority(values: Array, present: Array, references: Array, always: Array | i
     bool `[n]`. Of two groups of one size, it is the one with the larger numbers.
   """
   values = scaled(values, present)
-  count = jnp.sum(present)
-  references = jnp.where(jnp.arange(values.shape[0]) < count, references, jnp.inf)
+  count = jnp.sum(present, dtype=jnp.int32)
+  references = jnp.where(jnp.arange(values.shape[0], dtype=jnp.int32) < count, references, jnp.inf)
   means = jax.vmap(two_means)(jnp.concatenate([values[None], references]))
   above = values >= means.upper[0]
-  num_above = jnp.sum(present & above)
+  num_above = jnp.sum(present & above, dtype=jnp.int32)
   smaller = jnp.minimum(num_above, count - num_above)
   two = (count > 2) & two_fit_better(means.within[0], means.within[1:])
   found = (smaller > 0) & (two | (smaller <= always))

@@ -38,7 +38,7 @@ def quantile_of_positive(values: jax.Array, share: jax.Array | float) -> jax.Arr
   >>> float(quantile_of_positive(jnp.array([0.0, 4.0, 0.0, 1.0, 2.0]), 0.5))
   2.0
   """
-  positive = jnp.sum(values > 0)
+  positive = jnp.sum(values > 0, dtype=jnp.int32)
   # Numbers of at least 0 are in the order of their bits, and on a CPU a sort of integers takes a fifth of the time.
   ordered = lax.bitcast_convert_type(jnp.sort(lax.bitcast_convert_type(values, jnp.int32)), jnp.float32)
   position = share * jnp.maximum(positive - 1, 0)
@@ -80,12 +80,13 @@ def largest_positive(values: jax.Array, share: jax.Array | float) -> jax.Array:
   >>> largest_positive(jnp.array([3, 0, 5, 3, 1]), 0.5).tolist()
   [True, False, True, False, False]
   """
-  positive = jnp.sum(values > 0)
+  positive = jnp.sum(values > 0, dtype=jnp.int32)
   number = jnp.clip(jnp.floor(share * positive + 1e-4).astype(jnp.int32), 1, jnp.maximum(positive, 1))
   # Sorting plain numbers and counting ties takes a fraction of a sort that carries places along.
   smallest = jnp.sort(values)[values.shape[0] - number]
   above, ties = values > smallest, values == smallest
-  return (values > 0) & (above | (ties & (jnp.cumsum(ties) <= number - jnp.sum(above))))
+  left = number - jnp.sum(above, dtype=jnp.int32)
+  return (values > 0) & (above | (ties & (jnp.cumsum(ties, dtype=jnp.int32) <= left)))
 
 
 @DEFENSES.register
@@ -134,7 +135,7 @@ def hics(
 
   def init(key: jax.Array, context: DefenseContext) -> HicsState:
     del key
-    return HicsState(jnp.zeros((context.num_items, context.dim)))
+    return HicsState(jnp.zeros((context.num_items, context.dim), jnp.float32))
 
   def clip(state: HicsState, uploads: ClientUpdates, view: DefenseView) -> tuple[ClientUpdates, HicsState]:
     del view
@@ -145,7 +146,7 @@ def hics(
     bound = bound_scale * quantile_of_positive(row_norms(total), quantile)
     memory = state.memory + clip_rows(total, bound)
     applied = largest_positive(in_coarse_order(row_norms(memory)), kept_share)
-    item = jnp.where(applied, jnp.arange(view.num_items), view.num_items)
+    item = jnp.where(applied, jnp.arange(view.num_items, dtype=jnp.int32), view.num_items)
     shared = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), uploads.shared)
     return Update(ItemRows(item, memory), shared), HicsState(jnp.where(applied[:, None], 0.0, memory))
 

@@ -140,7 +140,7 @@ def _enough_to_iterate(count: jax.Array, f: jax.Array) -> jax.Array:
 
 def _average(rows: jax.Array, weights: jax.Array) -> jax.Array:
   """Mean of each group's rows by their shares, `[K, G, d], [K, G] -> [G, d]`; 0 where all shares are."""
-  total = jnp.sum(weights, axis=0)
+  total = jnp.sum(weights, axis=0, dtype=jnp.float32)
   return weighted_sum(rows, weights) / jnp.where(total > 0, total, 1.0)[:, None]
 
 
@@ -148,7 +148,7 @@ def _scaled(result: jax.Array, weights: jax.Array, count: jax.Array, scale: Sele
   """Results `[G, d]` of an average of rows with the given shares `[K, G]`, on the scale asked for."""
   if scale == "mean":
     return result
-  factor = count if scale == "sum" else jnp.sum(weights > 0, axis=0)
+  factor = count if scale == "sum" else jnp.sum(weights > 0, axis=0, dtype=jnp.int32)
   return result * factor[:, None]
 
 
@@ -164,7 +164,7 @@ def _item_rule(
     weights = family.select(pairwise_distances(rows, squared=options.distance == "squared"), count, f)
     average = mean_near_median(rows, weights > 0, 2 * f) if family.trimmed else _average(rows, weights)
     result = _scaled(average, weights, count, options.scale)
-    member = jnp.arange(rows.shape[0])[:, None] < count
+    member = jnp.arange(rows.shape[0], dtype=jnp.int32)[:, None] < count
     kept = (weights > 0) & member
 
     def fall_back() -> tuple[jax.Array, jax.Array]:
@@ -187,8 +187,8 @@ def _aggregate_items(
   absent_rows = None
   if options.dense_zeros:
     # Empty places of the round must not count: clients are numbered among those that are present.
-    number = jnp.cumsum(view.present) - 1
-    uploads = uploads._replace(client=number[uploads.client].astype(jnp.int32))
+    number = jnp.cumsum(view.present, dtype=jnp.int32) - 1
+    uploads = uploads._replace(client=number[uploads.client])
     absent_rows = view.clients
   items, kept = map_items(
     rule, uploads, num_items=view.num_items, max_count=view.num_clients, work="pairs", absent_rows=absent_rows
@@ -226,7 +226,7 @@ def _aggregate_clients(
   weights, f = _client_weights(family, options, uploads, view)
   kept = (weights > 0)[uploads.client] & (uploads.item < view.num_items)
   idle = idle_round(_in_force(family, options, view.clients[None], view)[0], view.clients)
-  selected = jnp.sum(weights > 0)
+  selected = jnp.sum(weights > 0, dtype=jnp.int32)
   factor = {"sum": view.clients, "mean": jnp.int32(1), "selected": selected}[options.scale]
   if family.weights == "samples":
     weights = weights * view.samples

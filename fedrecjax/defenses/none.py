@@ -45,7 +45,7 @@ def none(*, scale: Scale = "sum", scope: Scope = "item", weights: Weights = "equ
     if sent is not None and not plain:
       taking_part = sent if scope == "item" else view.present
       total = jnp.sum(jnp.where(taking_part, claimed, 0.0))
-      count = jnp.sum(taking_part)
+      count = jnp.sum(taking_part, dtype=jnp.int32)
       uploads = scale_shared(uploads, claimed * (count if scale == "sum" else 1.0) / jnp.maximum(total, _LEAST))
     shared = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), uploads.shared)
     return Update(ItemRows(uploads.item, row), shared), state
@@ -64,7 +64,7 @@ def _factors(
   if scope == "client":
     total, count = jnp.sum(claimed), view.clients.astype(jnp.float32)
     return weight * (count if scale == "sum" else 1.0) / jnp.maximum(total, _LEAST)
-  empty = jnp.zeros(view.num_items)
+  empty = jnp.zeros(view.num_items, jnp.float32)
   totals = empty.at[uploads.item].add(weight, mode="drop")
-  counts = empty.at[uploads.item].add(1.0, mode="drop") if scale == "sum" else jnp.ones(view.num_items)
+  counts = empty.at[uploads.item].add(1.0, mode="drop") if scale == "sum" else jnp.ones(view.num_items, jnp.float32)
   return weight * (counts / jnp.maximum(totals, _LEAST)).at[uploads.item].get(mode="clip")

@@ -37,7 +37,7 @@ def _order_statistic(values: jax.Array, zeros: jax.Array | None) -> Callable[[ja
   if zeros is None:
     return lambda position: _take(values, position)
   more = zeros[:, None]
-  negatives = jnp.sum(values < 0, axis=0)
+  negatives = jnp.sum(values < 0, axis=0, dtype=jnp.int32)
 
   def value(position: jax.Array) -> jax.Array:
     stored = _take(values, jnp.where(position < negatives, position, position - more))
@@ -68,7 +68,7 @@ def median_of_sorted(values: jax.Array, count: jax.Array, *, zeros: jax.Array | 
 
 def _mean_of_window(values: jax.Array, start: jax.Array, length: jax.Array, zeros: jax.Array | None) -> jax.Array:
   """Mean of positions start..start+length-1 among rows and zeros; `start` is `[G, 1]` or `[G, d]`, `length` `[G]`."""
-  place = jnp.arange(values.shape[0])[:, None, None]
+  place = jnp.arange(values.shape[0], dtype=jnp.int32)[:, None, None]
   position = place if zeros is None else jnp.where(values < 0, place, place + zeros[:, None])
   inside = (position >= start) & (position < start + length[:, None])
   return jnp.sum(jnp.where(inside, values, 0.0), axis=0) / jnp.maximum(length, 1)[:, None]
@@ -296,7 +296,7 @@ def trimmed_mean(options: TrimmedMeanOptions) -> Defense:
     trimmed = jnp.where(enough, trimmed, 0)
     trim = trimmed_extremes if reading == "extremes" else mean_around_median
     fallback = (
-      median_of_sorted(values, count, zeros=zeros) if options.too_few == "median" else jnp.zeros(values.shape[1:])
+      median_of_sorted(values, count, zeros=zeros) if options.too_few == "median" else jnp.zeros_like(values[0])
     )
     return jnp.where(enough[:, None], trim(values, count, trimmed, zeros=zeros), fallback)
 

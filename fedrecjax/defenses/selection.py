@@ -86,8 +86,8 @@ def krum_weights(distances: jax.Array, count: jax.Array, neighbors: jax.Array, *
   if ties == "average":
     return equal_weights(best)
   place = jnp.where(best, _places(best.shape[0]), -1)
-  only = jnp.max(place, axis=0) if ties == "last" else jnp.argmax(best, axis=0)
-  return jnp.where(best & (place == only), 1.0, 0.0)
+  only = jnp.max(place, axis=0) if ties == "last" else jnp.argmax(best, axis=0).astype(jnp.int32)
+  return (best & (place == only)).astype(jnp.float32)
 
 
 def best_scored(distances: jax.Array, count: jax.Array, neighbors: jax.Array, picks: jax.Array) -> jax.Array:
@@ -112,7 +112,7 @@ def best_scored(distances: jax.Array, count: jax.Array, neighbors: jax.Array, pi
     scores = krum_scores(distances, count, neighbors)
     other, place = scores[:, None], _places(size)
     ahead = (other < scores) | ((other == scores) & (place[:, None] < place))
-    return (jnp.sum(jnp.where(ahead, 1.0, 0.0), axis=0) < picks) & member
+    return (jnp.sum(ahead.astype(jnp.float32), axis=0) < picks) & member
 
   return lax.cond(jnp.all(picks >= count), lambda: member, select)
 
@@ -189,7 +189,7 @@ def _next_largest(
     value = jnp.where(eligible[place] & (value < bound), value, -jnp.inf)
     return jnp.maximum(largest, value), jnp.where(value > largest, 1, number + (value == largest))
 
-  start = jnp.full(bound.shape, -jnp.inf), jnp.zeros(bound.shape, jnp.int32)
+  start = jnp.full(bound.shape, -jnp.inf, jnp.float32), jnp.zeros(bound.shape, jnp.int32)
   return lax.fori_loop(0, values.shape[0], compare, start)
 
 
@@ -207,7 +207,7 @@ def _farthest(distances: jax.Array, member: jax.Array, rank: jax.Array) -> tuple
     short = reached < rank
     return jnp.where(short, value, farthest), jnp.where(short, reached + alike, reached)
 
-  start = jnp.full(distances.shape[1:], jnp.inf), jnp.zeros(distances.shape[1:], jnp.int32)
+  start = jnp.full(distances.shape[1:], jnp.inf, jnp.float32), jnp.zeros(distances.shape[1:], jnp.int32)
   farthest, reached = lax.fori_loop(0, jnp.max(rank), one_value, start)
   return farthest, reached - rank + 1
 
@@ -222,7 +222,7 @@ def _count(distances: jax.Array, member: jax.Array, rank: jax.Array) -> _Counted
     total, error = _two_sum(total, jnp.where(member[place] & (distance < farthest), distance, 0.0))
     return total, rest + error
 
-  zero = jnp.zeros(distances.shape[1:])
+  zero = jnp.zeros(distances.shape[1:], jnp.float32)
   total, rest = lax.fori_loop(0, distances.shape[0], add, (zero, zero))
   # In two parts, of which a multiple is exact.
   coarse = lax.reduce_precision(farthest, exponent_bits=8, mantissa_bits=11)
@@ -263,7 +263,8 @@ def _pick(
 
     def find() -> tuple[jax.Array, jax.Array]:
       # The largest of those below the farthest, or the smallest of all.
-      sign, bound = jnp.where(only_nearest, -1.0, 1.0), jnp.where(only_nearest, jnp.inf, counted.farthest)
+      sign = jnp.where(only_nearest, jnp.float32(-1.0), 1.0)
+      bound = jnp.where(only_nearest, jnp.inf, counted.farthest)
       found, alike = _next_largest(distances, remains, bound, sign)
       return jnp.where(to_find, sign * found, counted.farthest), jnp.where(to_find, alike, equals)
 
@@ -279,7 +280,7 @@ def _pick(
 
 def equal_weights(kept: jax.Array) -> jax.Array:
   """Weights of sum 1 for the kept rows of each group, all 0 where none is kept; `[K, G] -> [K, G]`."""
-  return kept / jnp.maximum(jnp.sum(kept, axis=0), 1)
+  return kept / jnp.maximum(jnp.sum(kept, axis=0, dtype=jnp.int32), 1)
 
 
 def weighted_sum(rows: jax.Array, weights: jax.Array) -> jax.Array:
@@ -289,7 +290,7 @@ def weighted_sum(rows: jax.Array, weights: jax.Array) -> jax.Array:
     weight = weights[place][:, None]
     return total + jnp.where(weight > 0, weight * rows[place], 0.0)
 
-  return lax.fori_loop(0, rows.shape[0], add, jnp.zeros(rows.shape[1:]))
+  return lax.fori_loop(0, rows.shape[0], add, jnp.zeros(rows.shape[1:], jnp.float32))
 
 
 def mean_near_median(rows: jax.Array, kept: jax.Array, dropped: jax.Array) -> jax.Array:
@@ -310,6 +311,6 @@ def mean_near_median(rows: jax.Array, kept: jax.Array, dropped: jax.Array) -> ja
 
   def select() -> jax.Array:
     ordered = sort_rows(jnp.where(kept[..., None], rows, jnp.inf))
-    return mean_around_median(ordered, jnp.sum(kept, axis=0), dropped)
+    return mean_around_median(ordered, jnp.sum(kept, axis=0, dtype=jnp.int32), dropped)
 
   return lax.cond(jnp.any(dropped > 0), select, lambda: weighted_sum(rows, equal_weights(kept)))

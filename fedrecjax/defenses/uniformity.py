@@ -29,12 +29,12 @@ def mean_distance(rows: Array, label: Array) -> Array:
   rows = rows - jnp.mean(rows, axis=0)
   square = jnp.sum(rows * rows, axis=1)
   block = -(-size // _BLOCKS)
-  total = jnp.zeros(())
+  total = jnp.zeros((), jnp.float32)
   for start in range(0, size, block):
     some, rest = rows[start : start + block], rows[start:]
     product = jnp.matmul(some, rest.T, precision=lax.Precision.HIGHEST)
     distance = jnp.sqrt(jnp.maximum(square[start : start + block, None] + square[start:] - 2 * product, 0.0))
-    later = jnp.arange(rest.shape[0]) > jnp.arange(some.shape[0])[:, None]
+    later = jnp.arange(rest.shape[0], dtype=jnp.int32) > jnp.arange(some.shape[0], dtype=jnp.int32)[:, None]
     counted = later & (label[start : start + block, None] != label[start:])
     total += jnp.sum(jnp.where(counted, distance, 0.0))
   return total / (size * (size - 1) / 2)

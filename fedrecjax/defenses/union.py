@@ -50,12 +50,13 @@ def draw_round(view: DefenseView, *, sample: Sample, num_sampled: int, num_refer
   for_items, for_references = jax.random.split(view.key)
 
   def draw(key: Array) -> Array:
-    return uniform_below(jax.random.bits(key, (num_sampled,)), jnp.int32(view.num_items))
+    return uniform_below(jax.random.bits(key, (num_sampled,), jnp.uint32), jnp.int32(view.num_items))
 
   if sample == "shared":
     items = draw(for_items)
   else:
-    items = jax.vmap(lambda place: draw(jax.random.fold_in(for_items, place)))(jnp.arange(view.num_clients))
+    places = jnp.arange(view.num_clients, dtype=jnp.int32)
+    items = jax.vmap(lambda place: draw(jax.random.fold_in(for_items, place)))(places)
   return Draws(items, draw_references(for_references, num_references, view.num_clients))
 
 
@@ -74,12 +75,12 @@ def sampled_rows(uploads: ClientUpdates, items: Array, view: DefenseView) -> Arr
   if items.ndim == 1:
     # Only sampled items get a column, that of the place where they were drawn first.
     columns = items.shape[0]
-    column_of = jnp.full(view.num_items + 1, columns).at[items].min(jnp.arange(columns))
+    column_of = jnp.full(view.num_items + 1, columns, jnp.int32).at[items].min(jnp.arange(columns, dtype=jnp.int32))
     column, wanted = column_of[uploads.item], jnp.broadcast_to(column_of[items], (view.num_clients, columns))
   else:
     columns, column, wanted = view.num_items, uploads.item, items
-  place_of = jnp.full((view.num_clients, columns), capacity).at[uploads.client, column].set(
-    jnp.arange(capacity), mode="drop"
+  place_of = jnp.full((view.num_clients, columns), capacity, jnp.int32).at[uploads.client, column].set(
+    jnp.arange(capacity, dtype=jnp.int32), mode="drop"
   )
   place = jnp.take_along_axis(place_of, wanted, axis=1)
   return uploads.row.at[place].get(mode="fill", fill_value=0.0)

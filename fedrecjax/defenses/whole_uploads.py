@@ -41,7 +41,7 @@ def client_norms(uploads: ClientUpdates, num_clients: int, *, num_items: int) ->
   [5.0, 0.0, 1.0]
   """
   client = jnp.where(uploads.item < num_items, uploads.client, num_clients)
-  squares = jnp.zeros(num_clients).at[client].add(jnp.sum(uploads.row * uploads.row, axis=-1), mode="drop")
+  squares = jnp.zeros(num_clients, jnp.float32).at[client].add(jnp.sum(uploads.row * uploads.row, axis=-1), mode="drop")
   if uploads.sent is not None:
     squares += jnp.sum(shared_vectors(uploads) ** 2, axis=1)
   return jnp.sqrt(squares)
@@ -66,13 +66,13 @@ def client_gram(uploads: ClientUpdates, num_clients: int, *, num_items: int) -> 
   """
   capacity = uploads.item.shape[0]
   if capacity == 0:
-    return jnp.zeros((num_clients, num_clients))
+    return jnp.zeros((num_clients, num_clients), jnp.float32)
   most = min(num_clients, capacity)
   sizes = [_SMALLEST_CLASS]
   while sizes[-1] < min(most, LARGEST_CLASS):
     sizes.append(2 * sizes[-1])
   items = items_by_size(uploads.item, num_items, sizes, most=most, within="item")
-  gram = jnp.zeros(num_clients * num_clients)
+  gram = jnp.zeros(num_clients * num_clients, jnp.float32)
   for number, size in enumerate(sizes):
     gram = _add_class(gram, uploads, num_clients, items, items.ends[number], items.ends[number + 1], size)
   if most > sizes[-1]:

@@ -41,6 +41,15 @@ def _holds_numbers(value: Any) -> bool:
   return isinstance(value, (float, np.floating, jax.Array))
 
 
+def _as_leaves(value: Any) -> Any:
+  """Numbers in float32; arrays, and the functions of a chain with numbers of their own, are as they are."""
+
+  def converted(one: Any) -> Any:
+    return np.float32(one) if isinstance(one, (float, np.floating)) else one
+
+  return jax.tree.map(converted, value, is_leaf=lambda one: isinstance(one, Bound))
+
+
 @jax.tree_util.register_pytree_node_class
 class Bound:
   """One function of a method, together with how the method was made.
@@ -65,10 +74,10 @@ class Bound:
     return f"Bound({self.constructor.__name__}.{self.field})"
 
   def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The numbers are the leaves."""
+    """The numbers are the leaves, in float32: those of Python would be float64 where `jax_enable_x64` is set."""
     names = tuple(sorted(self.numbers))
     static = tuple(sorted(self.static.items()))
-    return tuple(self.numbers[name] for name in names), (self.constructor, self.field, static, names)
+    return tuple(_as_leaves(self.numbers[name]) for name in names), (self.constructor, self.field, static, names)
 
   @classmethod
   def tree_unflatten(cls, structure: tuple[Any, ...], leaves: tuple[Any, ...]) -> Bound:
@@ -90,7 +99,7 @@ def traced(constructor: Callable[P, T]) -> Callable[P, T]:
 
   >>> from fedrecjax.attacks import pieck_uea
   >>> jax.tree.leaves(pieck_uea(scale=2.0).poison)
-  [2.0]
+  [np.float32(2.0)]
   """
 
   @functools.wraps(constructor)
@@ -125,16 +134,33 @@ def constructor_name(method: tuple[Any, ...]) -> str:
   return _bound(method).constructor.__name__
 
 
-def method_name(function: Callable[..., Any]) -> str:
+def owner_name(function: Callable[..., Any]) -> str:
   """The name of the method that a function belongs to: its constructor's, or for a function made by hand its own.
 
   >>> from fedrecjax.attacks import pieck_uea
-  >>> method_name(pieck_uea().poison), method_name(jax.tree_util.Partial(max))
+  >>> owner_name(pieck_uea().poison), owner_name(jax.tree_util.Partial(max))
   ('pieck_uea', 'max')
   """
   if isinstance(function, Bound):
     return function.constructor.__name__.rstrip("_")
   return getattr(function, "func", function).__qualname__.partition(".")[0]
+
+
+def method_name(method: tuple[Any, ...]) -> str | None:
+  """The name of a method for people; of one made of others theirs, joined by +, and None without any name.
+
+  >>> from fedrecjax import chain, defenses
+  >>> method_name(chain(defenses.norm_bound(), defenses.median()))
+  'norm_bound+median'
+  """
+  bound = next((function for function in method if isinstance(function, Bound)), None)
+  if bound is None:
+    return None
+  arguments = [value for value in bound.numbers.values() if isinstance(value, tuple)]
+  parts = [part for value in arguments for part in value if isinstance(part, tuple)]
+  if parts:
+    return "+".join(filter(None, map(method_name, parts))) or None
+  return bound.constructor.__name__.rstrip("_")
 
 
 def hyperparameter(method: tuple[Any, ...], name: str) -> Any:
@@ -157,7 +183,7 @@ def remade(method: T, **changes: Any) -> T:
 
   >>> from fedrecjax.attacks import pieck_uea
   >>> jax.tree.leaves(remade(pieck_uea(num_popular=20), scale=2.0).poison)
-  [2.0]
+  [np.float32(2.0)]
   """
   bound = _bound(method)
   return traced(bound.constructor)(**{**bound.static, **bound.numbers, **changes})

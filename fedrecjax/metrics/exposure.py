@@ -26,7 +26,7 @@ def exposure_ratio(place: Standing, eligible: jax.Array, k: int) -> jax.Array:
   References:
     Rong et al., FedRecAttack, 2022, Eq. 8; equal to Zhang et al., 2024 (PIECK), Eq. 3, for one target.
   """
-  return jnp.sum(jnp.where(eligible, hit(place, k), 0.0)) / jnp.maximum(jnp.sum(eligible), 1)
+  return jnp.sum(jnp.where(eligible, hit(place, k), 0.0)) / jnp.maximum(jnp.sum(eligible, dtype=jnp.int32), 1)
 
 
 def target_ndcg(place: Standing, eligible: jax.Array, k: int) -> jax.Array:
@@ -43,5 +43,5 @@ def target_ndcg(place: Standing, eligible: jax.Array, k: int) -> jax.Array:
   References:
     Rong et al., FedRecAttack, 2022, section VI-A.
   """
-  ideal = jnp.asarray(discounts(k))[jnp.clip(jnp.sum(eligible), 1, k)]
+  ideal = jnp.asarray(discounts(k))[jnp.clip(jnp.sum(eligible, dtype=jnp.int32), 1, k)]
   return jnp.sum(jnp.where(eligible, gain(place, k), 0.0)) / ideal

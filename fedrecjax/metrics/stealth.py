@@ -46,11 +46,13 @@ def measure_stealth(
   group = hostile[uploads.client].astype(jnp.int32)
   place = jnp.where(uploads.item < num_items, group * _SIZES + sizes(uploads.row), 2 * _SIZES)
   # One pass over the rows makes both histograms; from there on it is 16,384 numbers.
-  benign, malicious = jnp.zeros(2 * _SIZES).at[place].add(1.0, mode="drop").reshape(2, _SIZES)
+  histograms = jnp.zeros(2 * _SIZES, jnp.float32).at[place].add(1.0, mode="drop")
+  benign, malicious = histograms.reshape(2, _SIZES)
   shorter = jnp.cumsum(benign) - 0.5 * benign
   benign_rows, malicious_rows = jnp.sum(benign), jnp.sum(malicious)
   percentiles = jnp.dot(malicious, shorter) / jnp.maximum(benign_rows, 1)
-  counts = (jnp.sum(hostile), malicious_rows, jnp.sum(sending), benign_rows, percentiles, foreign)
+  clients = [jnp.sum(group, dtype=jnp.int32) for group in (hostile, sending)]
+  counts = (clients[0], malicious_rows, clients[1], benign_rows, percentiles, foreign)
   return jnp.stack([jnp.asarray(count, jnp.float32) for count in counts])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from fedrecjax.methods.hyperparameters import check, traced
 from fedrecjax.models.registry import MODELS
@@ -62,14 +63,14 @@ def fedgnn(
 
   def init_public(key: jax.Array, num_items: int) -> Public:
     for_items, for_kernel, for_attention = jax.random.split(key, 3)
-    initial = jax.nn.initializers.glorot_uniform()
+    initial = jax.nn.initializers.glorot_uniform(dtype=jnp.float32)
     kernel = initial(for_kernel, (dim, dim))
     attention = initial(for_attention, (2 * dim, 1))[:, 0]
     shared = GraphAttention(kernel, attention[:dim], attention[dim:])
-    return Public(init_std * jax.random.normal(for_items, (num_items, dim)), shared)
+    return Public(init_std * jax.random.normal(for_items, (num_items, dim), jnp.float32), shared)
 
   def init_private(key: jax.Array) -> jax.Array:
-    return init_std * jax.random.normal(key, (dim,))
+    return init_std * jax.random.normal(key, (dim,), jnp.float32)
 
   def attend(private: jax.Array, row: jax.Array, shared: GraphAttention) -> tuple[jax.Array, jax.Array]:
     value = row @ shared.kernel

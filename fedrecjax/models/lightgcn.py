@@ -93,15 +93,15 @@ def lightgcn(
     for_items, for_tower = jax.random.split(key)
     shared: Any = ()
     if head == "mlp":
-      shared = tower.init(for_tower, jnp.zeros(dim), jnp.zeros(dim))["params"]
-    return Public(init_std * jax.random.normal(for_items, (num_items, dim)), shared)
+      shared = tower.init(for_tower, jnp.zeros(dim, jnp.float32), jnp.zeros(dim, jnp.float32))["params"]
+    return Public(init_std * jax.random.normal(for_items, (num_items, dim), jnp.float32), shared)
 
   def init_private(key: jax.Array) -> jax.Array:
-    return init_std * jax.random.normal(key, (dim,))
+    return init_std * jax.random.normal(key, (dim,), jnp.float32)
 
   def attend(private: jax.Array, row: jax.Array, shared: Any) -> tuple[jax.Array, jax.Array]:
     del private, shared
-    return jnp.zeros(()), row
+    return jnp.zeros((), jnp.float32), row
 
   def represent(private: jax.Array, average: jax.Array, count: jax.Array, shared: Any) -> jax.Array:
     del shared

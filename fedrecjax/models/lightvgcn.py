@@ -62,12 +62,12 @@ def lightvgcn(
     return init_visual(tower, key, num_items, dim=dim, num_features=num_features, init_std=init_std)
 
   def init_private(key: jax.Array) -> jax.Array:
-    return init_std * jax.random.normal(key, (dim,))
+    return init_std * jax.random.normal(key, (dim,), jnp.float32)
 
   def attend(private: jax.Array, row: jax.Array, shared: VisualParameters) -> tuple[jax.Array, jax.Array]:
     del private
     both = with_visual_vector(row, shared, dim)
-    return jnp.zeros(()), both[:dim] + both[dim:]
+    return jnp.zeros((), jnp.float32), both[:dim] + both[dim:]
 
   def represent(private: jax.Array, average: jax.Array, count: jax.Array, shared: VisualParameters) -> jax.Array:
     del shared

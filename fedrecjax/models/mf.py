@@ -35,10 +35,10 @@ def mf(*, dim: int = 32, init_std: float = 0.01) -> Model:
   check(init_std > 0, f"mf.init_std must be positive, got {init_std}")
 
   def init_public(key: jax.Array, num_items: int) -> Public:
-    return Public(items=init_std * jax.random.normal(key, (num_items, dim)), shared=())
+    return Public(items=init_std * jax.random.normal(key, (num_items, dim), jnp.float32), shared=())
 
   def init_private(key: jax.Array) -> jax.Array:
-    return init_std * jax.random.normal(key, (dim,))
+    return init_std * jax.random.normal(key, (dim,), jnp.float32)
 
   def score_row(user: jax.Array, row: jax.Array, shared: Any) -> jax.Array:
     del shared

@@ -45,7 +45,7 @@ class PairTower(nn.Module):
     deep_user, deep_row = (vector[..., : vector.shape[-1] - self.elementwise] for vector in (user, row))
     width = deep_user.shape[-1]
     kernel = self.param("kernel", rectifier_uniform, (width + deep_row.shape[-1], self.hidden[0]))
-    bias = self.param("bias", nn.initializers.zeros_init(), (self.hidden[0],))
+    bias = self.param("bias", nn.initializers.zeros_init(), (self.hidden[0],), jnp.float32)
     signal = nn.relu(deep_user @ kernel[:width] + deep_row @ kernel[width:] + bias)
     for size in self.hidden[1:]:
       signal = nn.relu(nn.Dense(size, kernel_init=rectifier_uniform)(signal))
@@ -86,11 +86,11 @@ def ncf(
 
   def init_public(key: jax.Array, num_items: int) -> Public:
     for_items, for_tower = jax.random.split(key)
-    shared = tower.init(for_tower, jnp.zeros(size), jnp.zeros(size))["params"]
-    return Public(init_std * jax.random.normal(for_items, (num_items, size)), shared)
+    shared = tower.init(for_tower, jnp.zeros(size, jnp.float32), jnp.zeros(size, jnp.float32))["params"]
+    return Public(init_std * jax.random.normal(for_items, (num_items, size), jnp.float32), shared)
 
   def init_private(key: jax.Array) -> jax.Array:
-    return init_std * jax.random.normal(key, (size,))
+    return init_std * jax.random.normal(key, (size,), jnp.float32)
 
   def score_row(user: jax.Array, row: jax.Array, shared: Any) -> jax.Array:
     return jnp.asarray(tower.apply({"params": shared}, user, row))

@@ -66,7 +66,7 @@ class Encoder(nn.Module):
   def __call__(self, rows: jax.Array, valid: jax.Array, rate: jax.Array | float | None) -> jax.Array:
     """User vectors `[L, d]` after each of the items whose rows are given; dropout unless `rate` is None."""
     length, dim = rows.shape
-    place = self.param("position", nn.initializers.normal(0.01), (length, dim))
+    place = self.param("position", nn.initializers.normal(0.01), (length, dim), jnp.float32)
     sequence = Drop()(rows * dim**0.5 + place, rate)
     for _ in range(self.blocks):
       sequence = Block(self.heads)(sequence * valid[:, None], valid, rate)
@@ -118,13 +118,13 @@ def sasrec(
   def init_public(key: jax.Array, num_items: int) -> Public:
     for_items, for_encoder = jax.random.split(key)
     shared = encoder.init(
-      for_encoder, jnp.zeros((length, dim)), jnp.ones(length, bool), None
+      for_encoder, jnp.zeros((length, dim), jnp.float32), jnp.ones(length, bool), None
     )["params"]
-    return Public(init_std * jax.random.normal(for_items, (num_items, dim)), shared)
+    return Public(init_std * jax.random.normal(for_items, (num_items, dim), jnp.float32), shared)
 
   def init_private(key: jax.Array) -> jax.Array:
     del key
-    return jnp.zeros(0)
+    return jnp.zeros(0, jnp.float32)
 
   def encode(rows: jax.Array, valid: jax.Array, shared: Any, key: jax.Array | None) -> jax.Array:
     if key is None:

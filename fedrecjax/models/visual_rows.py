@@ -40,9 +40,9 @@ def init_visual(
     Item embeddings `[M, d]`, and E `[F, d]` and the network, Kaiming-uniform.
   """
   for_items, for_tower, for_projection = jax.random.split(key, 3)
-  network = tower.init(for_tower, jnp.zeros(dim), jnp.zeros(2 * dim))["params"]
+  network = tower.init(for_tower, jnp.zeros(dim, jnp.float32), jnp.zeros(2 * dim, jnp.float32))["params"]
   shared = VisualParameters(rectifier_uniform(for_projection, (num_features, dim)), network)
-  return Public(init_std * jax.random.normal(for_items, (num_items, dim)), shared)
+  return Public(init_std * jax.random.normal(for_items, (num_items, dim), jnp.float32), shared)
 
 
 def with_visual_vector(row: jax.Array, shared: VisualParameters, dim: int) -> jax.Array:
@@ -70,5 +70,5 @@ def project_rows(row: jax.Array, shared: VisualParameters, dim: int) -> tuple[ja
   Returns:
     Rows `[..., d + e]`, and the same parameters with the identity for E.
   """
-  identity = jnp.eye(shared.projection.shape[1])
+  identity = jnp.eye(shared.projection.shape[1], dtype=jnp.float32)
   return with_visual_vector(row, shared, dim), shared._replace(projection=identity)

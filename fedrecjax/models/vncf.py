@@ -46,7 +46,7 @@ def vncf(
     return init_visual(tower, key, num_items, dim=dim, num_features=num_features, init_std=init_std)
 
   def init_private(key: jax.Array) -> jax.Array:
-    return init_std * jax.random.normal(key, (dim,))
+    return init_std * jax.random.normal(key, (dim,), jnp.float32)
 
   def score_row(user: jax.Array, row: jax.Array, shared: VisualParameters) -> jax.Array:
     return jnp.asarray(tower.apply({"params": shared.tower}, user, with_visual_vector(row, shared, dim)))

@@ -29,5 +29,5 @@ def pairwise_distances(rows: jax.Array, *, squared: bool) -> jax.Array:
       total = total + (column[:, None] - column) ** 2
     return total
 
-  total = lax.fori_loop(0, chunks, add_chunk, jnp.zeros((size, size, groups)))
+  total = lax.fori_loop(0, chunks, add_chunk, jnp.zeros((size, size, groups), jnp.float32))
   return total if squared else jnp.sqrt(total)

@@ -22,7 +22,7 @@ def laplace_noise(key: jax.Array, client: jax.Array, item: jax.Array, dim: int) 
     float32 `[E, d]`.
   """
   hashes = -(-dim // 2)
-  words = jax.random.bits(key, (2,))
+  words = jax.random.bits(key, (2,), jnp.uint32)
   first = jnp.broadcast_to(client.astype(jnp.uint32)[:, None], (client.shape[0], hashes))
   second = item.astype(jnp.uint32)[:, None] * hashes + jnp.arange(hashes, dtype=jnp.uint32)
   bits = jnp.concatenate(list(threefry_2x32((words[0], words[1]), jnp.stack([first, second]))), axis=1)[:, :dim]

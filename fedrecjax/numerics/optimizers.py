@@ -16,6 +16,26 @@ ServerOptimizer = Literal["sgd", "momentum", "adam", "lazy_adam", "adagrad", "yo
 ClientOptimizer = Literal["sgd", "momentum", "adam", "adagrad", "yogi", "rmsprop", "adam_table"]
 
 
+@dataclasses.dataclass(frozen=True)
+class _Narrow:
+  """The update of a transformation in 32 bits; equal where the transformations are.
+
+  Optax leaves the types of its own scalars to JAX: where `jax_enable_x64` is set it would correct the first steps of
+  Adam by numbers of 64 bits, and small gradients would go the other way.
+  """
+
+  transformation: optax.GradientTransformation
+
+  def __call__(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+    with jax.enable_x64(False):
+      return optax.with_extra_args_support(self.transformation).update(updates, state, params, **extra)
+
+
+def in_32_bits(transformation: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
+  """The same transformation whatever `jax_enable_x64` says."""
+  return optax.GradientTransformationExtraArgs(transformation.init, _Narrow(transformation))
+
+
 def lazy(transformation: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
   """A transformation that leaves untouched parameters, and what it remembers of them, alone.
 
@@ -61,7 +81,7 @@ class _Opposite:
   transformation: optax.GradientTransformation
 
   def __call__(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
-    moved, state = optax.with_extra_args_support(self.transformation).update(updates, state, params, **extra)
+    moved, state = in_32_bits(self.transformation).update(updates, state, params, **extra)
     return jax.tree.map(jnp.negative, moved), state
 
 
@@ -78,7 +98,7 @@ def as_direction(transformation: optax.GradientTransformation) -> optax.Gradient
 
 # With optax's constants by default, which docs/training.md lists; a decay of momentum has no default there.
 OPTIMIZERS: dict[str, optax.GradientTransformationExtraArgs] = {
-  name: optax.with_extra_args_support(transformation)
+  name: in_32_bits(transformation)
   for name, transformation in {
     "sgd": optax.identity(),
     "momentum": optax.trace(0.9),

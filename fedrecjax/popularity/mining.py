@@ -206,11 +206,13 @@ def init_mining(
 
   return MiningState(
     plan=plan,
-    tables=jnp.zeros((places, num_items, dim)),
-    handicap=jnp.zeros(num_items).at[jnp.asarray(excluded, jnp.int32)].set(-jnp.inf),
+    tables=jnp.zeros((places, num_items, dim), jnp.float32),
+    handicap=jnp.zeros(num_items, jnp.float32).at[jnp.asarray(excluded, jnp.int32)].set(-jnp.inf),
     popular=jnp.zeros((num_clients, num_popular), jnp.int32),
     mined=jnp.zeros(num_clients, bool),
-    arbitrary=jax.vmap(draw)(jnp.arange(num_clients) if own_arbitrary else jnp.zeros(num_clients, jnp.int32)),
+    arbitrary=jax.vmap(draw)(
+      jnp.arange(num_clients, dtype=jnp.int32) if own_arbitrary else jnp.zeros(num_clients, jnp.int32)
+    ),
   )
 
 

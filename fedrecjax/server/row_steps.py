@@ -37,7 +37,7 @@ def steps_by_rows(transformation: optax.GradientTransformationExtraArgs, public:
   def draw(leaf: jax.Array) -> jax.Array:
     return jnp.asarray(random.standard_normal(leaf.shape), leaf.dtype)
 
-  some = public._replace(items=draw(jnp.zeros((_MAGNITUDES.size, public.items.shape[1]))))
+  some = public._replace(items=draw(jnp.zeros((_MAGNITUDES.size, public.items.shape[1]), jnp.float32)))
   state = own_arrays(transformation.init(some))
   for _ in range(_ROUNDS):
     gradient = jax.tree.map(draw, some)

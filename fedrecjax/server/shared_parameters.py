@@ -38,7 +38,7 @@ def aggregate_shared(
     return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), uploads.shared)
   order = present_first(uploads.sent)
   count = jnp.sum(uploads.sent, dtype=jnp.int32)[None]
-  member = (jnp.arange(order.shape[0]) < count)[:, None, None]
+  member = (jnp.arange(order.shape[0], dtype=jnp.int32) < count)[:, None, None]
 
   def of_array(leaf: jax.Array) -> jax.Array:
     rows = leaf.reshape(leaf.shape[0], 1, -1)[order]

@@ -1,7 +1,7 @@
 """What parts hand back, held against :mod:`fedrecjax.types` while a program is traced.
 
 Shapes, types and structures alone are looked at. They are known before anything runs, so that a check costs nothing at
-run time and leaves no trace in a compiled program.
+run time and leaves no trace in a compiled program. Numbers of 64 bits become those of 32 on the way.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ T = TypeVar("T", bound=tuple)
 
 # Functions that are called on the host with the data of a run.
 _BEFORE_TRAINING = ("init", "profiles")
+_NARROW: dict[Any, Any] = {
+  np.dtype(np.float64): np.float32, np.dtype(np.int64): np.int32, np.dtype(np.uint64): np.uint32
+}
 
 
 class ContractError(ValueError):
@@ -75,12 +78,27 @@ def checked(kind: str, name: str, function: Any) -> Any:
         if _speaks_for_itself(name, error):
           raise
         raise MethodError(f"{where} failed: {type(error).__name__}: {first_line(error)}") from error
+      if name != "profiles":
+        result = _narrowed(result)
       _CHECKS[kind][name](f"{where} returned", result, *arguments)
       return result
 
     return call
 
   return change_parts(function, alone)
+
+
+def _narrowed(result: Any) -> Any:
+  """Numbers of 64 bits as those of 32: parts that somebody brings along make them where `jax_enable_x64` is set."""
+  if jnp.result_type(float) != np.float64:
+    return result
+
+  def of_leaf(leaf: Any) -> Any:
+    array = np.asarray(leaf) if isinstance(leaf, (int, float)) and not isinstance(leaf, bool) else leaf
+    narrow = _NARROW.get(getattr(array, "dtype", None))
+    return array if narrow is None else array.astype(narrow)
+
+  return jax.tree.map(of_leaf, result)
 
 
 def checked_method(kind: str, method: T) -> T:

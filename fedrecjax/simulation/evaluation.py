@@ -251,16 +251,17 @@ def evaluate(
     def add_held_out(number: jax.Array, total: jax.Array) -> jax.Array:
       return total + jax.vmap(utility_of)(own, scores, user, held_out[:, number])
 
-    utility = lax.fori_loop(0, most, add_held_out, jnp.zeros((size, 2 * num_ks)))
-    count = jnp.sum(held_out < num_items, axis=1)[:, None]
+    utility = lax.fori_loop(0, most, add_held_out, jnp.zeros((size, 2 * num_ks), jnp.float32))
+    count = jnp.sum(held_out < num_items, axis=1, dtype=jnp.int32)[:, None]
     best = [jnp.asarray(discounts(k))[jnp.clip(count, 1, k)] for k in config.ks]
     largest = jnp.concatenate([jnp.broadcast_to(jnp.maximum(count, 1), (size, num_ks)), *best], axis=1)
     utility = jnp.where(count > 0, utility / largest, jnp.nan)
     if config.exposure_among == "unseen":
-      scores = scores.at[jnp.arange(size)[:, None], held_out].set(-jnp.inf, mode="drop")
+      scores = scores.at[jnp.arange(size, dtype=jnp.int32)[:, None], held_out].set(-jnp.inf, mode="drop")
 
     def exposure_of(scores: jax.Array) -> jax.Array:
-      eligible = scores[data.targets] > -jnp.inf
+      # A score that is no number hides no target: a metric has no value for lack of data alone.
+      eligible = scores[data.targets] != -jnp.inf
       place = jax.vmap(standing, in_axes=(None, 0))(scores, scores[data.targets])
       values = [exposure_ratio(place, eligible, k) for k in config.ks]
       values.append(target_ndcg(place, eligible, TARGET_NDCG_K))
@@ -272,7 +273,7 @@ def evaluate(
     data.user, data.held_out, data.most, data.masked_user, data.masked_item, data.trained, data.history
   )
   per_chunk = lax.map(of_chunk, chunks)
-  values = jnp.full((num_users, 3 * num_ks + 1), jnp.nan)
+  values = jnp.full((num_users, 3 * num_ks + 1), jnp.nan, jnp.float32)
   values = values.at[data.user.reshape(-1)].set(per_chunk.reshape(-1, values.shape[1]), mode="drop")
   return jnp.nanmean(values, axis=0), values
 

@@ -179,7 +179,7 @@ def upload_images(
     return jnp.asarray(structure.extract(run.extractor, pixels))
 
   def purify(pixels: Array, key: Array) -> Array:
-    places = jnp.arange(pixels.shape[0])
+    places = jnp.arange(pixels.shape[0], dtype=jnp.int32)
     return jnp.asarray(keep(pixels, places, ImageDefenseView(extract, run.denoiser), key))
 
   assert state.server.features is not None
@@ -198,7 +198,7 @@ def upload_images(
   )
   sent, attack_state = upload(state.attack, view, for_attack)
   sent = sent.astype(jnp.float32)
-  kept, alike = sent, jnp.ones(sent.shape[0])
+  kept, alike = sent, jnp.ones(sent.shape[0], jnp.float32)
   features = extract(sent)
   if keep is not None:
     kept = jnp.asarray(keep(sent, run.targets, ImageDefenseView(extract, run.denoiser), for_defense))
@@ -211,7 +211,7 @@ def upload_images(
   change = jnp.abs(sent - run.clean)
   over = (1, 2, 3)
   possible = (sent >= 0) & (sent <= BRIGHTEST) & (kept >= 0) & (kept <= BRIGHTEST)
-  impossible = jnp.sum(~possible, axis=over)
+  impossible = jnp.sum(~possible, axis=over, dtype=jnp.int32)
   report = jnp.stack(
     [jnp.max(change, axis=over), jnp.mean(change, axis=over), alike, flagged, refused, impossible], axis=1
   )

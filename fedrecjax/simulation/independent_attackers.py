@@ -64,9 +64,9 @@ def _alone(*, functions: tuple[Any, ...], pooled: bool) -> Attack:
     def of_client(
       client: Array, active: Array, slot: Array, private: Array | None, state: State
     ) -> tuple[ClientUpdates, State]:
-      own = keep_clients(uploads, (jnp.arange(view.num_clients) == slot) & active, num_items)
+      own = keep_clients(uploads, (jnp.arange(view.num_clients, dtype=jnp.int32) == slot) & active, num_items)
       alone = view._replace(
-        client=jnp.where(active, 0, 1)[None],
+        client=jnp.where(active, jnp.int32(0), 1)[None],
         active=active[None],
         slot=slot[None],
         private=None if private is None else private[None],

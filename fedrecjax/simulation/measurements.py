@@ -9,6 +9,7 @@ import numpy as np
 
 from fedrecjax.metrics.detection import detection_columns
 from fedrecjax.metrics.stealth import stealth_columns
+from fedrecjax.simulation.divergence import Divergence, divergence_in
 from fedrecjax.simulation.records import Reports, joined
 
 POINTS_TOGETHER = 10
@@ -17,7 +18,8 @@ POINTS_TOGETHER = 10
 class Measurements:
   """Metrics of the evaluation points so far, and what the rounds before them tell.
 
-  Fetching a result waits for the device, so results are left there until ten points have come together.
+  Fetching a result waits for the device, so results are left there until ten points have come together. Where a run has
+  diverged, nothing is kept of the point behind that and of later ones.
 
   Attributes:
     verdicts: counts of a defence's verdicts in the rounds before each point, `[rounds, S, 2, 4]` each; empty for a
@@ -27,6 +29,7 @@ class Measurements:
     idle: where the rule had too few rows in the rounds before each point, `[rounds, 2]` each; empty for a rule that
       needs none.
     outside: rows for items that do not exist so far, of the attack and of the server's rule, `[2]`.
+    divergence: where the run has diverged, as far as fetched; None while it has not.
   """
 
   def __init__(self, names: Sequence[str], judges: Sequence[str]):
@@ -35,26 +38,36 @@ class Measurements:
     self.idle: list[np.ndarray] = []
     self._judges = judges
     self.outside = np.zeros(2, np.int64)
+    self.divergence: Divergence | None = None
     self._names = [*names, "train_loss"]
     self._rows: list[np.ndarray] = []
     self._walls: list[float] = []
-    self._waiting: list[tuple[jax.Array, Reports]] = []
+    self._rounds = 0
+    self._per_user: jax.Array | None = None
+    self._waiting: list[tuple[jax.Array, jax.Array, Reports]] = []
 
-  def add(self, means: jax.Array, reports: Sequence[Reports]) -> None:
+  def add(self, means: jax.Array, per_user: jax.Array, reports: Sequence[Reports]) -> None:
     """Adds an evaluation point.
 
     Args:
       means: of the metrics over users, in the order of their names.
+      per_user: metrics of each user `[N, metrics]`.
       reports: of the stretches of rounds since the point before.
     """
-    self._waiting.append((means, joined(reports)))
+    self._waiting.append((means, per_user, joined(reports)))
 
   def fetch(self, *, everything: bool) -> bool:
     """Fetches the points that wait, if they are enough or everything is asked for; returns whether it did."""
     if not everything and len(self._waiting) < POINTS_TOGETHER:
       return False
-    for means, one in self._waiting:
-      self._rows.append(np.append(np.asarray(means), np.asarray(one.loss)))
+    for means, per_user, one in self._waiting:
+      row, faults = np.append(np.asarray(means), np.asarray(one.loss)), np.asarray(one.faults)
+      self.divergence = self.divergence or divergence_in(faults, row, self._rounds)
+      if self.divergence is not None:
+        break
+      self._rounds += len(faults)
+      self._rows.append(row)
+      self._per_user = per_user
       self.verdicts += [] if one.verdicts is None else [np.asarray(one.verdicts)]
       self.stealth += [] if one.stealth is None else [np.asarray(one.stealth)]
       self.idle += [] if one.idle is None else [np.asarray(one.idle)]
@@ -69,9 +82,15 @@ class Measurements:
     self._walls += [before + (trained_s - before) * (place + 1) / new for place in range(new)]
 
   @property
-  def losses(self) -> np.ndarray:
-    """Training loss of the points fetched so far."""
-    return np.array(self._rows)[:, -1]
+  def points(self) -> int:
+    """Number of points fetched so far."""
+    return len(self._rows)
+
+  def per_user(self, num_users: int) -> dict[str, np.ndarray]:
+    """Metrics of each of N users `[N]` by name, at the last point fetched; NaN before the first."""
+    names = self._names[:-1]
+    values = np.full((num_users, len(names)), np.nan) if self._per_user is None else np.asarray(self._per_user)
+    return {name: values[:, number] for number, name in enumerate(names)}
 
   @property
   def detection(self) -> dict[str, np.ndarray]:
@@ -90,13 +109,13 @@ class Measurements:
 
   def columns(self) -> dict[str, np.ndarray]:
     """One array over evaluation points per metric, quality of detection and of stealth, and `wall_s`."""
-    table = np.array(self._rows)
+    table = np.array(self._rows).reshape(-1, len(self._names))
     columns = {name: table[:, number] for number, name in enumerate(self._names)}
     if self.verdicts:
       columns |= self._detection(np.array([counts.sum(axis=0) for counts in self.verdicts]))
     if self.stealth:
       columns |= stealth_columns(np.array([sums.sum(axis=0) for sums in self.stealth]))
     if self.idle:
-      idle, items = np.array([counts.sum(axis=0) for counts in self.idle], float).T
+      idle, items = np.array([counts.sum(axis=0) for counts in self.idle], float).reshape(-1, 2).T
       columns["rule_idle"] = np.divide(idle, items, out=np.full(len(items), np.nan), where=items > 0)
     return columns | {"wall_s": np.array(self._walls)}

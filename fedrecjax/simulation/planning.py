@@ -64,8 +64,9 @@ class Run(NamedTuple):
     population: who is who.
     evaluation: what to measure; static.
     judges: names of the defence's stages that may reject or rescale uploads: its filters, then its rule.
-    attack: name of the attack; None if there is none, or none that uploads as a client does.
-    attacker: malicious clients as asked for.
+    attack: name of the attack, for messages; None if it has none.
+    defense: likewise.
+    attacker: malicious clients as asked for; None if no attack uploads as a client does.
     images: the steps in which images are uploaded; None if no attack changes images.
   """
 
@@ -77,7 +78,8 @@ class Run(NamedTuple):
   evaluation: EvalConfig
   judges: tuple[str, ...]
   attack: str | None
-  attacker: AttackerConfig
+  defense: str | None
+  attacker: AttackerConfig | None
   images: ImageRun | None = None
 
 
@@ -88,11 +90,11 @@ def jitted_private(init_private: Callable[[jax.Array], jax.Array], key: jax.Arra
   return jax.vmap(lambda client: init_private(jax.random.fold_in(key, client)))(clients)
 
 
-def client_rates(train: TrainConfig, num_clients: int, seed: int) -> jax.Array | float:
-  """Step size of the clients: one for all, or each client's own, float32 `[clients]`."""
+def client_rates(train: TrainConfig, num_clients: int, seed: int) -> jax.Array:
+  """Step size of the clients, float32: one for all, or each client's own, `[clients]`."""
   lowest = train.learning_rate if train.client_learning_rate is None else train.client_learning_rate
   if train.client_learning_rates == "fixed":
-    return float(lowest)
+    return jnp.float32(lowest)
   share = np.random.default_rng([seed, 2]).random(num_clients)
   if train.client_learning_rates == "uniform":
     return jnp.asarray(lowest + share * (train.learning_rate - lowest), jnp.float32)
@@ -110,7 +112,7 @@ def _check_grants(model: Model, attack: Attack, defense: Defense, train: TrainCo
   if terms and model.encode is not None:
     instead = "; union.contrastive=false is its filter alone" if terms[0] == "union" else ""
     raise ConfigError(f"{terms[0]} has a loss term at the clients over single samples, which a model of histories,"
-                      f" {method_name(model.encode)}, does not have{instead}")
+                      f" {method_name(model)}, does not have{instead}")
   unknown = attack.requires - GRANTS
   if unknown:
     raise ConfigError(
@@ -145,19 +147,21 @@ def plan(
   _check_grants(model, attack, defense, train)
   optimizers = choose_optimizers(train, server_optimizer, client_optimizer)
   check_images(dataset, model, attack, defense, visuals)
-  name = _name_of_attack(attack)
+  names, uploads = (method_name(attack), method_name(defense)), _uploads_as_clients(attack)
   check_memory(dataset, model, train)
   attack = attack if attacker.colluding else each_alone(attack)
   keys = split_key(jax.random.key(seed, impl=GENERATOR))
   who = who_takes_part(dataset, attack, attacker, train, seed, visuals)
-  if name is not None and who.population.num_malicious == 0 and attacker.malicious_ratio > 0:
+  if uploads and who.population.num_malicious == 0 and attacker.malicious_ratio > 0:
     raise ConfigError(f"attacker.malicious_ratio={attacker.malicious_ratio:g} of the {dataset.num_users} users of"
-                      f" {dataset.name} is not one malicious client for {name}; 0 asks for none")
+                      f" {dataset.name} is not one malicious client for {names[0] or 'the attack'}; 0 asks for none")
   population, rounds = who.population, who.rounds
   model, features = seeing(model, dataset, visuals, as_argument(defense.images))
   public = checked("model", "init_public", model.init_public)(keys.public, dataset.num_items)
   check_row_steps(defense, server_optimizer, public)
-  private = jitted_private(as_argument(model.init_private), keys.private, jnp.arange(population.num_clients))
+  private = jitted_private(
+    as_argument(model.init_private), keys.private, jnp.arange(population.num_clients, dtype=jnp.int32)
+  )
   attackers = prepare_attackers(dataset, attack, who, dim=public.items.shape[1], key=keys.attack, seed=seed)
   defense = _complete(defense, train)
   samples = what_they_train_on(dataset, model, train, who, attackers, key=keys.negatives, seed=seed)
@@ -172,8 +176,8 @@ def plan(
     ),
   )
   numbers = Numbers(
-    float(train.learning_rate), client_rates(train, population.num_clients, seed), float(train.l2),
-    float(train.dropout), model.neighbors_from * rounds.per_epoch,
+    jnp.float32(train.learning_rate), client_rates(train, population.num_clients, seed), jnp.float32(train.l2),
+    jnp.float32(train.dropout), np.int32(model.neighbors_from * rounds.per_epoch),
   )
   server = ServerState(
     public, _init_defense(dataset, defense, who, samples, public, keys.defense),
@@ -188,8 +192,8 @@ def plan(
     population,
     evaluation,
     _judges(defense),
-    name,
-    attacker,
+    *names,
+    attacker if uploads else None,
     _image_run(attack, defense, who, visuals, keys.images),
   )
 
@@ -217,7 +221,8 @@ def what_they_train_on(
     avoided = interacted_lists(dataset, who.population, lists)
   data = training_data(lists, avoided, dataset.num_items, train, key, history=model.history)
   if model.neighbors > 0:
-    data = data._replace(neighbors=jnp.asarray(draw_neighbors(lists, model.neighbors, dataset.num_items, seed)))
+    neighbors = draw_neighbors(lists, model.neighbors, dataset.num_items, seed)
+    data = data._replace(neighbors=jnp.asarray(neighbors, jnp.int32))
   return TrainedOn(latest(lists, model.history + 1) if model.history else lists, data)
 
 
@@ -287,9 +292,8 @@ def _init_defense(
     ))
 
 
-def _name_of_attack(attack: Attack) -> str | None:
-  stages = (attack.poison, attack.samples, attack.profiles)
-  return next((method_name(stage) for stage in stages if stage is not None), None)
+def _uploads_as_clients(attack: Attack) -> bool:
+  return any(stage is not None for stage in (attack.poison, attack.samples, attack.profiles))
 
 
 def _judges(defense: Defense) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from fedrecjax.simulation.image_step import ImageStructure
 from fedrecjax.simulation.memory import check_program
@@ -33,7 +34,9 @@ def compiled_program(function: Any, *arguments: Any, **static: Any) -> tuple[Any
   """
   structure = [one for one in arguments if isinstance(one, (Structure, ImageStructure))]
   leaves, tree = jax.tree.flatten([one for one in arguments if not isinstance(one, (Structure, ImageStructure))])
-  key = (function, *structure, tree, tuple(jax.typeof(leaf) for leaf in leaves), tuple(static.items()))
+  types = tuple(jax.typeof(leaf) for leaf in leaves)
+  # Functions that somebody brings along may compute in other types where 64-bit numbers are enabled.
+  key = (function, *structure, tree, types, tuple(static.items()), jnp.result_type(float))
   if key in PROGRAMS:
     return PROGRAMS[key], 0.0
   started = time.perf_counter()

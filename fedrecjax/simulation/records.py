@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from fedrecjax.clients.local_training import TrainingData
@@ -105,7 +106,7 @@ class RunData(NamedTuple):
 
 
 class Numbers(NamedTuple):
-  """Numbers of training, traced.
+  """Numbers of training, traced; float32 whatever `jax_enable_x64` says.
 
   Attributes:
     learning_rate: step size of the server.
@@ -115,11 +116,11 @@ class Numbers(NamedTuple):
     neighbors_from: first round in which neighbours are used, int32 scalar.
   """
 
-  learning_rate: Array | float
-  client_learning_rate: Array | float
-  l2: Array | float = 0.0
-  dropout: Array | float = 0.0
-  neighbors_from: Array | int = 0
+  learning_rate: Array
+  client_learning_rate: Array
+  l2: Array
+  dropout: Array
+  neighbors_from: Array | np.int32
 
 
 class Keys(NamedTuple):
@@ -184,6 +185,7 @@ class RoundReport(NamedTuple):
       :func:`fedrecjax.metrics.detection.verdicts`; None without such a stage.
     stealth: of malicious uploads, see :func:`fedrecjax.metrics.stealth.measure_stealth`; None if nobody is malicious.
     outside: rows for items that do not exist, of the attack and of the server's rule, int32 `[2]`.
+    fault: the first stage that made a number that is not finite, see :class:`fedrecjax.simulation.faults.Stage`.
     idle: of a rule that needs rows enough, see :class:`fedrecjax.types.Update`; else None.
   """
 
@@ -192,6 +194,7 @@ class RoundReport(NamedTuple):
   verdicts: Array | None
   stealth: Array | None
   outside: Array
+  fault: Array
   idle: Array | None = None
 
 
@@ -204,6 +207,7 @@ class Reports(NamedTuple):
     verdicts: of each round, `[rounds, S, 2, 4]`, or None.
     stealth: of each round, `[rounds, 6]`, or None.
     outside: rows for items that do not exist, of the attack and of the server's rule, int32 `[2]`.
+    faults: of each round, int32 `[rounds]`.
     idle: of each round, `[rounds, 2]`, or None.
   """
 
@@ -212,14 +216,17 @@ class Reports(NamedTuple):
   verdicts: Array | None
   stealth: Array | None
   outside: Array
+  faults: Array
   idle: Array | None
 
 
 def gathered(reports: RoundReport) -> Reports:
   """Reports of rounds one behind another, `[rounds, ...]`, as one."""
-  benign = jnp.sum(reports.benign)
-  outside = jnp.sum(reports.outside, axis=0)
-  return Reports(jnp.sum(reports.loss) / benign, benign, reports.verdicts, reports.stealth, outside, reports.idle)
+  benign = jnp.sum(reports.benign, dtype=jnp.int32)
+  return Reports(
+    jnp.sum(reports.loss) / benign, benign, reports.verdicts, reports.stealth,
+    jnp.sum(reports.outside, axis=0, dtype=jnp.int32), reports.fault, reports.idle,
+  )
 
 
 def joined(reports: Sequence[Reports]) -> Reports:
@@ -232,8 +239,9 @@ def joined(reports: Sequence[Reports]) -> Reports:
     return jnp.concatenate(given) if given else None
 
   benign = jnp.stack([one.benign for one in reports])
-  total = jnp.sum(benign)
+  total = jnp.sum(benign, dtype=jnp.int32)
   loss = jnp.sum(benign * jnp.stack([one.loss for one in reports])) / total
   verdicts, stealth, idle = (along([getattr(one, name) for one in reports]) for name in ("verdicts", "stealth", "idle"))
-  outside = jnp.sum(jnp.stack([one.outside for one in reports]), axis=0)
-  return Reports(loss, total, verdicts, stealth, outside, idle)
+  outside = jnp.sum(jnp.stack([one.outside for one in reports]), axis=0, dtype=jnp.int32)
+  faults = jnp.concatenate([one.faults for one in reports])
+  return Reports(loss, total, verdicts, stealth, outside, faults, idle)

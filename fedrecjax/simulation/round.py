@@ -14,6 +14,7 @@ from fedrecjax.clients.local_training import Trained
 from fedrecjax.clients.optimizer import step_private
 from fedrecjax.metrics.stealth import foreign_rows, measure_stealth, rows_outside
 from fedrecjax.simulation.contracts import checked_parts
+from fedrecjax.simulation.faults import all_finite, closed, rows_finite, stage_at_fault
 from fedrecjax.simulation.records import Constants, Reports, RoundInput, RoundReport, Structure, gathered
 from fedrecjax.simulation.round_attack import attack, attacking, chosen_samples
 from fedrecjax.simulation.round_clients import client_rates, client_view, train
@@ -47,11 +48,12 @@ def send(
     uploads = keep_clients(uploads, ~hostile, num_items)
   if parts.client_transform is not None:
     uploads, defense_state = parts.client_transform(defense_state, merge_rows(uploads, num_items), view)
-  foreign = outside = jnp.int32(0)
+  foreign, outside, finite = jnp.int32(0), jnp.int32(0), jnp.bool_(True)
   if parts.poison is not None:
     poisoned, attack_state = attack(structure, run, state, inputs, own, uploads)
     foreign = foreign_rows(poisoned, hostile, num_items)
     outside = rows_outside(poisoned.item, num_items)
+    finite = rows_finite(poisoned.row, poisoned.item < num_items) & all_finite(poisoned.shared)
     if not structure.own_shared:
       poisoned = add_shared(poisoned)
     uploads = concatenate(uploads, poisoned)
@@ -64,7 +66,7 @@ def send(
   if somebody:
     sending = ~hostile & (view.samples.trained > 0)
     stealth = measure_stealth(uploads, hostile, sending, foreign, num_items)
-  return Sent(uploads, attack_state, defense_state, stealth, outside)
+  return Sent(uploads, attack_state, defense_state, stealth, outside, finite)
 
 
 def train_round(
@@ -91,8 +93,11 @@ def train_round(
     client_rates(run, inputs.clients), table=structure.client_table,
   )
   loss = jnp.sum(jnp.where(is_benign, trained.loss, 0.0))
-  outside = jnp.stack([sent.outside, served.outside])
-  report = RoundReport(loss, jnp.sum(is_benign), served.verdicts, sent.stealth, outside, served.idle)
+  fault = stage_at_fault(structure, run, inputs, trained, sent.finite, served.update, served.server, private)
+  report = RoundReport(
+    loss, jnp.sum(is_benign, dtype=jnp.int32), served.verdicts, sent.stealth,
+    jnp.stack([sent.outside, served.outside]), fault, served.update.idle,
+  )
   return SimulationState(served.server, private, sent.attack, optimizer), report
 
 
@@ -116,7 +121,7 @@ def train_rounds(
     return train_round(structure, run, state, inputs)
 
   state, reports = lax.scan(one_round, state, inputs)
-  return state, gathered(reports)
+  return state, closed(gathered(reports), state)
 
 
 jitted_rounds = jax.jit(train_rounds, static_argnames="structure", donate_argnames="state")

@@ -33,7 +33,7 @@ def attack_view(structure: Structure, run: Constants, state: SimulationState, in
     active=active,
     slot=inputs.slot,
     targets=run.data.evaluation.targets,
-    learning_rate=jnp.asarray(run.numbers.learning_rate),
+    learning_rate=run.numbers.learning_rate,
     benign=None,
     model=run.parts.model._replace(history=structure.history),
     num_clients=inputs.clients.shape[0],

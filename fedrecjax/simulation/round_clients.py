@@ -119,5 +119,5 @@ def train(structure: Structure, run: Constants, state: SimulationState, view: Cl
 
 def client_rates(run: Constants, clients: Array) -> Array:
   """Step size of each client of a round, float32 `[C]`."""
-  rate = jnp.asarray(run.numbers.client_learning_rate)
+  rate = run.numbers.client_learning_rate
   return jnp.broadcast_to(rate, clients.shape) if rate.ndim == 0 else rate.at[clients].get(mode="clip")

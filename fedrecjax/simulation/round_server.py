@@ -39,6 +39,7 @@ class Sent(NamedTuple):
     defense: the defence's state after what clients did to their uploads.
     stealth: of malicious uploads, see :class:`fedrecjax.simulation.records.RoundReport`.
     outside: rows of the attack for items that do not exist, int32 scalar.
+    finite: whether all that the attack uploads is finite, bool scalar.
   """
 
   uploads: ClientUpdates
@@ -46,6 +47,7 @@ class Sent(NamedTuple):
   defense: State
   stealth: Array | None
   outside: Array
+  finite: Array
 
 
 class Served(NamedTuple):
@@ -55,13 +57,13 @@ class Served(NamedTuple):
     server: after the round.
     verdicts: of each stage of a defence that has some; else None.
     outside: rows of its rule for items that do not exist, int32 scalar.
-    idle: where the rule had too few rows, see :class:`fedrecjax.types.Update`; None if it needs none.
+    update: that it has made of them.
   """
 
   server: ServerState
   verdicts: Array | None
   outside: Array
-  idle: Array | None
+  update: Update
 
 
 def penalize_table(public: Public, update: Update, l2: Array | float) -> Update:
@@ -82,7 +84,7 @@ def claimed_samples(is_benign: Array, present: Array, length: Array) -> Array:
   neither silence nor favour them.
   """
   length = length.astype(jnp.float32)
-  average = jnp.sum(jnp.where(is_benign, length, 0.0)) / jnp.maximum(jnp.sum(is_benign), 1)
+  average = jnp.sum(jnp.where(is_benign, length, 0.0)) / jnp.maximum(jnp.sum(is_benign, dtype=jnp.int32), 1)
   return jnp.where(present, jnp.where(is_benign | (length > 0), length, average), 0.0)
 
 
@@ -137,7 +139,7 @@ def serve(
     sent: what the clients have sent.
 
   Returns:
-    The server after the round, and what the defence tells.
+    The server after the round, what the defence tells, and the update.
   """
   server = state.server
   present = inputs.clients < structure.num_clients
@@ -161,4 +163,4 @@ def serve(
   if structure.l2_rows == "table":
     update = penalize_table(server.public, update, run.numbers.l2)
   server = apply_update(structure.server_optimizer, server, update, run.numbers.learning_rate)
-  return Served(server._replace(defense=defense), judged, outside, update.idle)
+  return Served(server._replace(defense=defense), judged, outside, update)

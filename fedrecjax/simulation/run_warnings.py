@@ -14,7 +14,7 @@ _FLAGGED = [COUNTS.index("malicious_flagged"), COUNTS.index("benign_flagged")]
 
 def warnings_of(
   attack: str | None,
-  attacker: AttackerConfig,
+  attacker: AttackerConfig | None,
   *,
   attacking: int,
   judged: Mapping[str, np.ndarray],
@@ -24,19 +24,19 @@ def warnings_of(
   """One line for each of these things that happened in a run.
 
   Args:
-    attack: name of an attack that uploads as a client does; None without one.
-    attacker: as asked for.
+    attack: its name; None if it has none.
+    attacker: as asked for; None if no attack uploads as a client does.
     attacking: how many times a malicious client attacked in a round.
     judged: verdicts over all rounds of each stage that may reject or rescale uploads, `[2, 4]` by the stage's name.
     idle: where the rule had too few rows, `[rounds, 2]` each; empty for a rule that needs none.
     rule: its name.
   """
   lines = []
-  if attack is not None and attacking == 0:
+  if attacker is not None and attacking == 0:
     reason = f"attacker.malicious_ratio={attacker.malicious_ratio:g}"
     if attacker.malicious_ratio > 0:
       reason = f"no malicious client took part from epoch {attacker.start_epoch} on"
-    lines.append(f"{attack} was never made: {reason}")
+    lines.append(f"{attack or 'the attack'} was never made: {reason}")
   for name, counts in judged.items():
     if counts[LEVELS.index("row"), _FLAGGED].sum() == 0 and name != rule:
       lines.append(f"{name} rejected and changed nothing in any round")

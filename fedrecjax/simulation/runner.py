@@ -20,7 +20,9 @@ from fedrecjax.metrics.stealth import COUNTS, stealth_columns
 from fedrecjax.simulation.arguments import check_arguments, checked_seed
 from fedrecjax.simulation.contracts import method_name
 from fedrecjax.simulation.debugging import debug_rounds
+from fedrecjax.simulation.divergence import description
 from fedrecjax.simulation.evaluation import jitted_evaluation, metric_names
+from fedrecjax.simulation.faults import Stage
 from fedrecjax.simulation.image_provider import Provider
 from fedrecjax.simulation.image_step import IMPOSSIBLE, ImageState
 from fedrecjax.simulation.measurements import Measurements
@@ -31,10 +33,6 @@ from fedrecjax.simulation.round import jitted_rounds
 from fedrecjax.simulation.run_warnings import warnings_of
 from fedrecjax.types import Attack, Defense, Model, Public, SimulationState, beside_features
 from fedrecjax.vision.visuals import Visuals
-
-
-class DivergedError(RuntimeError):
-  """Training produced a number that is not finite; the message says in which epoch."""
 
 
 class Result(NamedTuple):
@@ -73,6 +71,21 @@ class Result(NamedTuple):
   warnings: tuple[str, ...] = ()
 
 
+class DivergedError(RuntimeError):
+  """A run made a number that is not finite; the message says when, and which stage made it under which attack.
+
+  Attributes:
+    result: of the evaluation points before that, maybe none; its state is the last one, which has diverged. None where
+      the error was not raised by a run.
+    epoch: in which the number was made, from 1.
+    round: likewise.
+  """
+
+  def __init__(self, message: str, result: Result | None = None, *, epoch: int = 0, round: int = 0):
+    super().__init__(message)
+    self.result, self.epoch, self.round = result, epoch, round
+
+
 class AttackError(RuntimeError):
   """An attack did what no attacker can do; the message says what."""
 
@@ -102,7 +115,7 @@ def execute(
     debug: whether to train client by client without compilation, see :mod:`fedrecjax.simulation.debugging`.
 
   Raises:
-    DivergedError: if the loss is no longer finite.
+    DivergedError: if a parameter, a loss or a metric is no longer finite; it holds the points before.
     AttackError: if the attack uploads rows for items that do not exist, or in the name of others' clients.
     DefenseError: if the defence updates rows of items that do not exist.
     DebugError: with `debug`, if a stage fails or makes a number that is not finite.
@@ -112,7 +125,6 @@ def execute(
   told = Measurements(metric_names(run.evaluation), run.judges)
   provider = Provider(run)
   trained_s, compile_s = 0.0, provider.compile_s
-  per_user = None
   for taken in points:
     started = time.perf_counter()
     # Both programs are compiled before either runs: training would go on unseen while the other is compiled.
@@ -125,22 +137,35 @@ def execute(
     # A metric that has no value, as the exposure of a target that everybody has, is NaN and no fault.
     with jax.debug_nans(False):
       means, per_user = measure(model, received(state), state.private, data, key, neighbors)
-    told.add(means, reports)
+    told.add(means, per_user, reports)
     fetched = told.fetch(everything=taken is points[-1])
     compile_s += compiling + more
     trained_s += time.perf_counter() - started - compiling - more
     if fetched:
       told.date(trained_s)
       _check_rows(run, told)
-      _check_pixels(provider)
-      _check_finite(told.losses, [int(done.stop // run.rounds.per_epoch) for done in points])
+      # A model that has diverged makes impossible images of an attack that is none the worse for it.
+      if told.divergence is None or told.divergence.stage is Stage.IMAGES:
+        _check_pixels(provider)
+      if told.divergence is not None:
+        result = _result(run, told, provider, points, state, compile_s)
+        number = told.divergence.round
+        raise DivergedError(
+          description(run, told.divergence), result, epoch=number // run.rounds.per_epoch + 1, round=number + 1
+        )
       if progress is not None:
         progress(int(taken.stop // run.rounds.per_epoch))
-  ends = np.array([taken.stop for taken in points])
-  values = np.asarray(per_user)
+  return _result(run, told, provider, points, state, compile_s)
+
+
+def _result(
+  run: Run, told: Measurements, provider: Provider, points: list[slice], state: SimulationState, compile_s: float
+) -> Result:
+  """What is known after the points fetched so far."""
+  ends = np.array([taken.stop for taken in points[: told.points]], np.int64)
   return Result(
     metrics={"epoch": ends // run.rounds.per_epoch, "round": ends} | told.columns(),
-    per_user={name: values[:, number] for number, name in enumerate(metric_names(run.evaluation))},
+    per_user=told.per_user(len(run.population.users)),
     users=run.population.users,
     targets=run.population.targets,
     state=state,
@@ -185,13 +210,6 @@ def _evaluated(run: Run, taken: slice) -> tuple[Any, jax.Array, jax.Array | None
   data, keys, numbers = run.constants.data, run.constants.keys, run.constants.numbers
   neighbors = data.training.neighbors if taken.stop > numbers.neighbors_from else None
   return data.evaluation, jax.random.fold_in(keys.evaluation, taken.stop - 1), neighbors
-
-
-def _check_finite(losses: np.ndarray, epochs: list[int]) -> None:
-  for loss, epoch in zip(losses, epochs):
-    if not np.isfinite(loss):
-      raise DivergedError(f"training diverged: train_loss is {loss} at epoch {epoch};"
-                          " a smaller train.learning_rate may help")
 
 
 def _check_pixels(provider: Provider) -> None:
@@ -265,7 +283,7 @@ def simulate(
       given twice or cannot do what the defence asks of it.
     DataError: if the data set cannot be evaluated as asked.
     ContractError: if a part hands back something else than agreed, such as rows of another length.
-    DivergedError: if training diverges.
+    DivergedError: if a parameter, a loss or a metric is no longer finite; it holds the points before.
     AttackError: if the attack uploads rows for items that do not exist, or in the name of others' clients.
     DefenseError: if the defence updates rows of items that do not exist.
     DebugError: with `debug`, if a stage fails or makes a number that is not finite.

@@ -75,4 +75,4 @@ def seeing(
   declared = hyperparameter(model, "num_features")
   if declared not in (0, width):
     raise ConfigError(f"{name}.num_features must be 0 or the {width} of the images' features, got {declared}")
-  return remade(model, num_features=width), jnp.asarray(features)
+  return remade(model, num_features=width), jnp.asarray(features, jnp.float32)

@@ -87,7 +87,7 @@ def map_items(
   groups = _Groups(uploads, items, absent_rows)
   tiles = [_tile(work, size, many=absent_rows is not None) for size in sizes]
   places = num_items + max(tiles)
-  result = jnp.zeros((places, dim))
+  result = jnp.zeros((places, dim), jnp.float32)
   kept = jnp.zeros((sizes[-1], places), bool) if _tells_kept(rule, sizes[0], tiles[0], dim) else None
   for number, (size, tile) in enumerate(zip(sizes, tiles, strict=True)):
     result, kept = _map_class(rule, groups, (result, kept), items.ends[number], items.ends[number + 1], size, tile)
@@ -96,7 +96,7 @@ def map_items(
     return rows, None
   group = jnp.zeros(num_items, jnp.int32).at[items.item].set(jnp.arange(num_items, dtype=jnp.int32))
   group = group.at[uploads.item].get(mode="clip")
-  member = jnp.arange(capacity) - items.start[group] if absent_rows is None else uploads.client
+  member = jnp.arange(capacity, dtype=jnp.int32) - items.start[group] if absent_rows is None else uploads.client
   return rows, kept.at[member, group].get(mode="clip") & (uploads.item < num_items)
 
 
@@ -152,13 +152,13 @@ def _map_class(
       client = jnp.where(source < capacity, groups.uploads.client.at[source].get(mode="clip"), size)
       source = jnp.full_like(source, capacity).at[client, place].set(source, mode="drop")
       count = jnp.where(count > 0, groups.absent_rows, 0)
-      missing = jnp.where(member < count, 0.0, jnp.inf)[..., None]
+      missing = jnp.where(member < count, jnp.float32(0.0), jnp.inf)[..., None]
     values = groups.uploads.row.at[source].get(mode="clip")
     row, kept_here = rule(jnp.where((source < capacity)[..., None], values, missing), count)
     # A tile may run past its class; the places it spoils there belong to a later class, which overwrites them.
-    result = lax.dynamic_update_slice(result, row, (begin, 0))
+    result = lax.dynamic_update_slice(result, row, (begin, jnp.int32(0)))
     if kept is not None and kept_here is not None:
-      kept = lax.dynamic_update_slice(kept, kept_here, (0, begin))
+      kept = lax.dynamic_update_slice(kept, kept_here, (jnp.int32(0), begin))
     return result, kept
 
   return lax.fori_loop(0, -(-(end - first) // tile), one_tile, carry)

@@ -46,7 +46,7 @@ def items_by_size(
   [1, 3, 4]
   """
   size = jnp.zeros(num_items, jnp.int32).at[item].add(1, mode="drop")
-  start = jnp.cumsum(size) - size
+  start = jnp.cumsum(size, dtype=jnp.int32) - size
   bounds = jnp.array([0, *classes], jnp.int32)
   ends = jnp.sum(size <= bounds[:, None], axis=1, dtype=jnp.int32)
   if within == "size":

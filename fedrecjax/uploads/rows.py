@@ -32,17 +32,17 @@ def ragged(lengths: jax.Array, capacity: int) -> Ragged:
   >>> ragged(jnp.array([2, 0, 1]), 4).segment.tolist()
   [0, 0, 2, 2]
   """
-  ends = jnp.cumsum(lengths)
+  ends = jnp.cumsum(lengths, dtype=jnp.int32)
   place = jnp.arange(capacity, dtype=jnp.int32)
   segment = jnp.searchsorted(ends, place, side="right").astype(jnp.int32)
   valid = segment < lengths.shape[0]
   segment = jnp.minimum(segment, lengths.shape[0] - 1)
-  return Ragged(segment, place - (ends - lengths)[segment].astype(jnp.int32), valid)
+  return Ragged(segment, place - (ends - lengths)[segment], valid)
 
 
 def no_uploads(dim: int) -> ClientUpdates:
   """Uploads without a single place."""
-  return ClientUpdates(jnp.zeros(0, jnp.int32), jnp.zeros(0, jnp.int32), jnp.zeros((0, dim)))
+  return ClientUpdates(jnp.zeros(0, jnp.int32), jnp.zeros(0, jnp.int32), jnp.zeros((0, dim), jnp.float32))
 
 
 def item_rows(slot: jax.Array, active: jax.Array, items: jax.Array, rows: jax.Array, num_items: int) -> ClientUpdates:
@@ -108,6 +108,7 @@ def packed(uploads: ClientUpdates, capacity: int, num_items: int) -> ClientUpdat
   [7, 4]
   """
   (place,) = jnp.nonzero(uploads.item < num_items, size=capacity, fill_value=uploads.item.shape[0])
+  place = place.astype(jnp.int32)
   return uploads._replace(
     client=uploads.client.at[place].get(mode="fill", fill_value=0),
     item=uploads.item.at[place].get(mode="fill", fill_value=num_items),
@@ -131,7 +132,7 @@ def with_shared(
     return uploads
   place = jnp.where(active, slot, num_clients)
   spread = jax.tree.map(
-    lambda leaf: jnp.zeros((num_clients, *leaf.shape[1:])).at[place].set(leaf, mode="drop"), shared
+    lambda leaf: jnp.zeros((num_clients, *leaf.shape[1:]), jnp.float32).at[place].set(leaf, mode="drop"), shared
   )
   return uploads._replace(shared=spread, sent=jnp.zeros(num_clients, bool).at[place].set(True, mode="drop"))
 
@@ -175,7 +176,7 @@ def merge_rows(uploads: ClientUpdates, num_items: int, *, num_clients: int | Non
   client = uploads.client[place]
   used = item < num_items
   is_first = jnp.ones(capacity, bool).at[1:].set((item[1:] != item[:-1]) | (client[1:] != client[:-1])) & used
-  destination = jnp.where(used, jnp.cumsum(is_first) - 1, capacity)
+  destination = jnp.where(used, jnp.cumsum(is_first, dtype=jnp.int32) - 1, capacity)
   return uploads._replace(
     client=jnp.zeros_like(client).at[destination].set(client, mode="drop"),
     item=jnp.full_like(item, num_items).at[destination].set(item, mode="drop"),
@@ -198,9 +199,8 @@ def compact(uploads: ClientUpdates, num_items: int) -> tuple[ClientUpdates, jax.
   used = uploads.item < num_items
 
   def move(uploads: ClientUpdates) -> tuple[ClientUpdates, jax.Array]:
-    origin = jnp.full(capacity, capacity, jnp.int32).at[jnp.where(used, jnp.cumsum(used) - 1, capacity)].set(
-      place, mode="drop"
-    )
+    destination = jnp.where(used, jnp.cumsum(used, dtype=jnp.int32) - 1, capacity)
+    origin = jnp.full(capacity, capacity, jnp.int32).at[destination].set(place, mode="drop")
     moved = uploads._replace(
       client=uploads.client.at[origin].get(mode="fill", fill_value=0),
       item=uploads.item.at[origin].get(mode="fill", fill_value=num_items),

@@ -55,14 +55,14 @@ def init_ddpm(config: UNetConfig, key: Array) -> DdpmState:
   for_params, for_training = jax.random.split(key)
   size = 2 ** (len(config.channel_mult) - 1)
   init = jax.jit(UNet(config).init)
-  params = init(for_params, jnp.zeros((1, size, size, COLORS)), jnp.zeros(1))["params"]
+  params = init(for_params, jnp.zeros((1, size, size, COLORS), jnp.float32), jnp.zeros(1, jnp.float32))["params"]
   average = jax.tree.map(jnp.copy, params)
   return DdpmState(params, average, optax.scale_by_adam().init(params), jnp.int32(0), for_training)
 
 
 def _average_decay(step: Array, decay: Array | float) -> Array:
   """Decay of the average at a step: it forgets the first steps sooner than it would later ones."""
-  return jnp.minimum(decay, (1 + step) / (10 + step))
+  return jnp.minimum(decay, (1 + step).astype(jnp.float32) / (10 + step))
 
 
 @functools.partial(jax.jit, static_argnames=("config", "batch_size"))
@@ -90,12 +90,14 @@ def _step(
     return means.total, means
 
   keys = jax.random.split(jax.random.fold_in(state.key, state.step), 4)
-  drawn = items[jax.random.randint(keys[0], (batch_size,), 0, len(items))]
+  drawn = items[jax.random.randint(keys[0], (batch_size,), 0, len(items), jnp.int32)]
   images = from_pixels(pixels[drawn])
-  index = jax.random.randint(keys[1], (batch_size,), 0, len(schedule.betas))
-  noise = jax.random.normal(keys[2], images.shape)
-  slope, losses = jax.grad(loss, has_aux=True)(state.params, images, index, noise, keys[3])
-  change, optimizer = optax.scale_by_adam().update(slope, state.optimizer)
+  index = jax.random.randint(keys[1], (batch_size,), 0, len(schedule.betas), jnp.int32)
+  noise = jax.random.normal(keys[2], images.shape, jnp.float32)
+  # Dropout and Adam are not ours, and leave the types of their own numbers to JAX.
+  with jax.enable_x64(False):
+    slope, losses = jax.grad(loss, has_aux=True)(state.params, images, index, noise, keys[3])
+    change, optimizer = optax.scale_by_adam().update(slope, state.optimizer)
   params = jax.tree.map(lambda values, by: values - learning_rate * by, state.params, change)
   decay = _average_decay(state.step, average_decay)
   average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.average, params)
@@ -154,12 +156,10 @@ def train_ddpm(
   check(0 <= average_decay < 1, f"average_decay must be at least 0 and below 1, got {average_decay}")
   check(variance_weight >= 0, f"variance_weight must not be negative, got {variance_weight}")
   given, items = jnp.asarray(pixels), jnp.asarray(np.flatnonzero(has_image), jnp.int32)
+  numbers = [jnp.float32(number) for number in (learning_rate, average_decay, variance_weight)]
   losses = []
   for _ in range(num_steps):
-    state, loss = _step(
-      state, given, items, schedule, learning_rate, average_decay, variance_weight, config=config,
-      batch_size=batch_size,
-    )
+    state, loss = _step(state, given, items, schedule, *numbers, config=config, batch_size=batch_size)
     losses.append(loss)
   return state, jax.tree.map(lambda *values: jnp.stack(values), *losses)
 

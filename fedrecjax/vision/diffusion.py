@@ -256,11 +256,12 @@ def sample(denoiser: Denoiser, schedule: Schedule, key: Array, shape: tuple[int,
 
   def step_back(done: Array, noisy: Array) -> Array:
     index = steps - 1 - done
-    output = denoiser(noisy, jnp.full(shape[0], timestep[index]))
+    output = denoiser(noisy, jnp.full(shape[0], timestep[index], timestep.dtype))
     before = posterior(schedule, output, noisy, index)
-    return step_noise(before.mean, before.log_variance, index, jax.random.normal(jax.random.fold_in(key, index), shape))
+    noise = jax.random.normal(jax.random.fold_in(key, index), shape, jnp.float32)
+    return step_noise(before.mean, before.log_variance, index, noise)
 
-  pure_noise = jax.random.normal(jax.random.fold_in(key, steps), shape)
+  pure_noise = jax.random.normal(jax.random.fold_in(key, steps), shape, jnp.float32)
   return jnp.clip(jax.lax.fori_loop(0, steps, step_back, pure_noise), -1.0, 1.0)
 
 
@@ -300,7 +301,7 @@ def variational_term(schedule: Schedule, output: Array, clean: Array, noisy: Arr
   distance = jnp.square(true_mean - predicted.mean) * jnp.exp(-predicted.log_variance)
   divergence = 0.5 * (jnp.exp(ratio) - 1 - ratio + distance)
   likelihood = _pixel_likelihood(clean, predicted.mean, predicted.log_variance)
-  return jnp.mean(jnp.where(index > 0, divergence, -likelihood)) / jnp.log(2.0)
+  return jnp.mean(jnp.where(index > 0, divergence, -likelihood)) / jnp.log(jnp.float32(2.0))
 
 
 def training_loss(

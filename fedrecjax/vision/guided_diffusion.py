@@ -44,7 +44,8 @@ def _parameters(config: UNetConfig) -> dict[Place, tuple[int, ...]]:
   size = 2 ** (len(config.channel_mult) - 1)
   labels = None if config.num_classes is None else jnp.zeros(1, jnp.int32)
   variables = jax.eval_shape(
-    UNet(config).init, jax.random.key(0), jnp.zeros((1, size, size, COLORS)), jnp.zeros(1), labels
+    UNet(config).init, jax.random.key(0), jnp.zeros((1, size, size, COLORS), jnp.float32), jnp.zeros(1, jnp.float32),
+    labels,
   )
   return {path: leaf.shape for path, leaf in traverse_util.flatten_dict(variables["params"]).items()}
 

@@ -98,7 +98,7 @@ def perturb(
 
   if random_start:
     assert key is not None
-    delta = jax.random.uniform(key, clean.shape, minval=-bound, maxval=bound)
+    delta = jax.random.uniform(key, clean.shape, jnp.float32, minval=-bound, maxval=bound)
   else:
     delta = jnp.zeros_like(clean) if start is None else jnp.asarray(start, jnp.float32)
   first = jnp.clip(clean + delta, lowest, highest)

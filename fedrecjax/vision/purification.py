@@ -190,7 +190,7 @@ def purify(
   batch, *shape = images.shape
   given = images.astype(jnp.float32)
   clean = from_pixels(images)
-  numbers = jnp.arange(batch) if ids is None else ids
+  numbers = jnp.arange(batch, dtype=jnp.int32) if ids is None else ids
   keys = jax.vmap(lambda number: jax.random.split(jax.random.fold_in(key, number)))(numbers)
   timestep = jnp.asarray(schedule.timestep)
   scale = guidance_scale(schedule, guidance=guidance, weight=guidance_weight, assumed_bound=assumed_bound)
@@ -198,7 +198,7 @@ def purify(
   direction = -1.0 if literal_sign else 1.0
 
   def noise(keys: Array, index: Array | int) -> Array:
-    return jax.vmap(lambda one: jax.random.normal(jax.random.fold_in(one, index), shape))(keys)
+    return jax.vmap(lambda one: jax.random.normal(jax.random.fold_in(one, index), shape, jnp.float32))(keys)
 
   one_noise = None if reference == "fresh" else noise(keys[:, 0], 0)
 
@@ -209,7 +209,7 @@ def purify(
   def step(done: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
     current, capped = carry
     index = steps - 1 - done
-    before = posterior(schedule, denoiser(current, jnp.full(batch, timestep[index])), current, index)
+    before = posterior(schedule, denoiser(current, jnp.full(batch, timestep[index], timestep.dtype)), current, index)
     mean = before.mean
     if guidance != "none":
       pull = per_value[index] * jnp.exp(before.log_variance)
@@ -291,9 +291,9 @@ def purify_all(
     # The last batch is filled up by repetition, so that it runs the same program.
     filled = np.resize(taken, batch)
     found = _purify_batch(
-      bound, schedule, pixels[filled], key, ids=filled.astype(np.int32), start=start, guidance=guidance,
-      guidance_weight=guidance_weight, reduction=reduction, reference=reference, assumed_bound=assumed_bound,
-      max_pull=max_pull, literal_sign=literal_sign,
+      bound, schedule, pixels[filled], key, ids=filled.astype(np.int32), start=np.int32(start), guidance=guidance,
+      guidance_weight=np.float32(guidance_weight), reduction=reduction, reference=reference,
+      assumed_bound=np.float32(assumed_bound), max_pull=np.float32(max_pull), literal_sign=literal_sign,
     )
     result[taken] = np.asarray(found.images)[: len(taken)]
     capped[taken] = np.asarray(found.capped)[: len(taken)]

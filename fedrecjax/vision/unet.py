@@ -94,7 +94,7 @@ def timestep_embedding(timesteps: Array, width: int) -> Array:
     Vaswani et al., "Attention Is All You Need", 2017, Section 3.5; order as in openai/guided-diffusion.
   """
   half = width // 2
-  frequencies = jnp.exp(-jnp.log(LONGEST_PERIOD) * jnp.arange(half) / half)
+  frequencies = jnp.exp(-jnp.log(jnp.float32(LONGEST_PERIOD)) * jnp.arange(half, dtype=jnp.float32) / half)
   angles = timesteps.astype(jnp.float32)[:, None] * frequencies
   return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
 

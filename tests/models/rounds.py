@@ -112,7 +112,7 @@ def assert_rounds_match(
   if run.structure.history > 0:
     samples = np.maximum(samples - 1, 0)  # the first item of a history is only read
   rates = np.broadcast_to(np.asarray(run.constants.numbers.client_learning_rate), len(users))
-  rate = run.constants.numbers.learning_rate
+  rate = float(run.constants.numbers.learning_rate)
   for number, one in enumerate(simulated(run, rounds)):
     positives, negatives = pairs_of(run, number)
     clients = [int(c) for c in one.inputs.clients if c < run.structure.num_clients]

@@ -80,8 +80,8 @@ TARGETED = (
   Mutant(
     "pipattack_knows_targets_class",
     "fedrecjax/attacks/targeted/popularity_estimator.py",
-    "counted = jnp.ones(table.shape[0]).at[targets].set(0.0)",
-    "counted = jnp.ones(table.shape[0])",
+    "counted = jnp.ones(table.shape[0], jnp.float32).at[targets].set(0.0)",
+    "counted = jnp.ones(table.shape[0], jnp.float32)",
     "targets are not left out when the estimator is trained",
     ("tests/attacks/targeted/test_pipattack.py::test_uploads",),
   ),
@@ -120,8 +120,8 @@ TARGETED = (
   Mutant(
     "synthetic_users_one_key",
     "fedrecjax/attacks/targeted/synthetic_users.py",
-    "bits = jax.random.bits(for_negatives, (num_positives, num_negatives))",
-    "bits = jax.random.bits(for_items, (num_positives, num_negatives))",
+    "bits = jax.random.bits(for_negatives, (num_positives, num_negatives), jnp.uint32)",
+    "bits = jax.random.bits(for_items, (num_positives, num_negatives), jnp.uint32)",
     "a key is used twice: negatives follow from the held items",
     ("tests/attacks/targeted/test_psmu.py::test_draws_are_uniform_and_outside",),
   ),
@@ -185,7 +185,7 @@ TARGETED = (
   Mutant(
     "boosted_targeted_by_all_clients",
     "fedrecjax/attacks/targeted/boosted_targeted.py",
-    "return view.num_clients / jnp.maximum(jnp.sum(view.active), 1) if boost is None else boost",
+    "return view.num_clients / jnp.maximum(jnp.sum(view.active, dtype=jnp.int32), 1) if boost is None else boost",
     "return view.num_clients if boost is None else boost",
     "the boost is not shared among the attackers of a round",
     ("tests/attacks/targeted/test_boosted_targeted.py::test_boosted",),

@@ -40,8 +40,8 @@ CLIENTS = (
   Mutant(
     "padding_trained",
     "fedrecjax/clients/local_training.py",
-    "used = samples.valid & (jnp.arange(samples.client.shape[0]) - samples.first >= skipped)",
-    "used = jnp.arange(samples.client.shape[0]) - samples.first >= skipped",
+    "used = samples.valid & (jnp.arange(samples.client.shape[0], dtype=jnp.int32) - samples.first >= skipped)",
+    "used = jnp.arange(samples.client.shape[0], dtype=jnp.int32) - samples.first >= skipped",
     "unused places count as samples of the last client",
     ("tests/simulation/test_round.py::test_sum_of_benign_uploads_is_the_centralised_gradient",),
   ),
@@ -137,8 +137,8 @@ CLIENTS = (
   Mutant(
     "tiles_start",
     "fedrecjax/clients/tiles.py",
-    "first_tile = (jnp.cumsum(tiles) - tiles).astype(jnp.int32)",
-    "first_tile = jnp.cumsum(tiles).astype(jnp.int32)",
+    "first_tile = jnp.cumsum(tiles, dtype=jnp.int32) - tiles",
+    "first_tile = jnp.cumsum(tiles, dtype=jnp.int32)",
     "results are read from the next client's tiles",
     ("tests/clients/test_tiles.py::test_every_sample_meets_its_own_clients_parameters",),
   ),

@@ -130,7 +130,7 @@ DEFENSES = (
   Mutant(
     "hics_ties",
     "fedrecjax/defenses/hics.py",
-    "return (values > 0) & (above | (ties & (jnp.cumsum(ties) <= number - jnp.sum(above))))",
+    "return (values > 0) & (above | (ties & (jnp.cumsum(ties, dtype=jnp.int32) <= left)))",
     "return (values > 0) & (above | ties)",
     "all items that tie for the last place are applied",
     ("tests/defenses/test_hics.py::test_the_largest_are_chosen_and_of_equals_the_first",),

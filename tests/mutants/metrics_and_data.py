@@ -8,8 +8,8 @@ POPULARITY = (
   Mutant(
     "mining_excludes_nothing",
     "fedrecjax/popularity/mining.py",
-    "handicap=jnp.zeros(num_items).at[jnp.asarray(excluded, jnp.int32)].set(-jnp.inf),",
-    "handicap=jnp.zeros(num_items),",
+    "handicap=jnp.zeros(num_items, jnp.float32).at[jnp.asarray(excluded, jnp.int32)].set(-jnp.inf),",
+    "handicap=jnp.zeros(num_items, jnp.float32),",
     "targets are not excluded from the popular items",
     ("tests/popularity/test_mining.py::test_mining_matches_after_every_round",),
   ),
@@ -53,7 +53,7 @@ METRICS = (
   Mutant(
     "exposure_mean_over_all_targets",
     "fedrecjax/metrics/exposure.py",
-    "jnp.sum(jnp.where(eligible, hit(place, k), 0.0)) / jnp.maximum(jnp.sum(eligible), 1)",
+    "jnp.sum(jnp.where(eligible, hit(place, k), 0.0)) / jnp.maximum(jnp.sum(eligible, dtype=jnp.int32), 1)",
     "jnp.mean(jnp.where(eligible, hit(place, k), 0.0))",
     "targets that a user has count as not exposed",
     ("tests/metrics/test_ranking.py::test_exposure_of_targets",),
@@ -103,6 +103,14 @@ METRICS = (
 )
 
 SPLITS = (
+  Mutant(
+    "digest_of_one_file",
+    "fedrecjax/datasets/named.py",
+    "return (file, *(one for one in beside if one is not None))",
+    "return (file,)",
+    "the digest of data leaves out the files beside the first",
+    ("tests/datasets/test_digests.py::test_files_beside_belong_to_it_where_they_are_read",),
+  ),
   Mutant(
     "split_holds_out_the_first",
     "fedrecjax/datasets/splits.py",

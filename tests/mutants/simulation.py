@@ -6,6 +6,30 @@ from tests.mutants.mutant import Mutant
 
 SIMULATION = (
   Mutant(
+    "faults_within_a_point",
+    "fedrecjax/simulation/faults.py",
+    "return jnp.where(all_finite(losses) & updated & moved & own, jnp.int32(Stage.NONE), found)",
+    "return jnp.int32(Stage.NONE)",
+    "a run that diverges is seen at the next evaluation point alone",
+    ("tests/simulation/test_divergence.py::test_the_first_of_several_rounds_of_a_point_is_named",),
+  ),
+  Mutant(
+    "faults_blamed_on_the_last_stage",
+    "fedrecjax/simulation/faults.py",
+    "for stage in reversed(fine):",
+    "for stage in fine:",
+    "of several stages that are not finite the last is named",
+    ("tests/simulation/test_divergence.py::test_the_stage_that_made_the_number_is_named",),
+  ),
+  Mutant(
+    "points_of_a_diverged_run",
+    "fedrecjax/simulation/measurements.py",
+    "      if self.divergence is not None:\n        break\n",
+    "",
+    "points after a run has diverged are kept",
+    ("tests/simulation/test_divergence.py::test_points_before_are_those_of_a_shorter_run",),
+  ),
+  Mutant(
     "evaluation_recommends_training_items",
     "fedrecjax/simulation/evaluation.py",
     'scores = scores.at[masked_user, masked_item].set(-jnp.inf, mode="drop")',
@@ -18,7 +42,7 @@ SIMULATION = (
   Mutant(
     "exposure_among_holders",
     "fedrecjax/simulation/evaluation.py",
-    "eligible = scores[data.targets] > -jnp.inf",
+    "eligible = scores[data.targets] != -jnp.inf",
     "eligible = jnp.ones(data.targets.shape[0], bool)",
     "users who have the target count in its exposure",
     ("tests/simulation/test_evaluation.py::test_every_metric_of_every_user",),
@@ -26,7 +50,7 @@ SIMULATION = (
   Mutant(
     "exposure_of_held_out_items",
     "fedrecjax/simulation/evaluation.py",
-    'scores = scores.at[jnp.arange(size)[:, None], held_out].set(-jnp.inf, mode="drop")',
+    'scores = scores.at[jnp.arange(size, dtype=jnp.int32)[:, None], held_out].set(-jnp.inf, mode="drop")',
     "pass",
     "held-out items are not left out where exposure is among unseen items",
     ("tests/simulation/test_evaluation_protocols.py::test_every_metric_of_every_user",),
@@ -154,8 +178,8 @@ SIMULATION = (
   Mutant(
     "attackers_that_never_attacked_are_not_said",
     "fedrecjax/simulation/run_warnings.py",
-    "if attack is not None and attacking == 0:",
-    "if attack is not None and attacking < 0:",
+    "if attacker is not None and attacking == 0:",
+    "if attacker is not None and attacking < 0:",
     "an attack that nobody made is not said",
     ("tests/simulation/test_run_warnings.py::test_an_attack_that_starts_after_the_end_is_said",),
     "rows_outside_below",

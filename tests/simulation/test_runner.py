@@ -216,9 +216,7 @@ def test_training_learns(small):
 
 def test_divergence_is_reported_with_its_epoch(small):
   train = TrainConfig(epochs=6, clients_per_round=100, learning_rate=1e30, reduction="sum")
-  with pytest.raises(
-    DivergedError, match=r"train_loss is (nan|inf) at epoch [2-6]; a smaller train.learning_rate"
-  ):
+  with pytest.raises(DivergedError, match=r"^diverged at epoch [2-6] .*; a smaller train.learning_rate"):
     simulate(small, model=models.mf(dim=4), train=train, evaluation=EVALUATION)
 
 

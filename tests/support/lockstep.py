@@ -153,7 +153,7 @@ def poisoned_rows(
     active=active,
     slot=inputs.slot,
     targets=run.constants.data.evaluation.targets,
-    learning_rate=jnp.float32(run.constants.numbers.learning_rate),
+    learning_rate=run.constants.numbers.learning_rate,
     benign=None,
     model=run.constants.parts.model,
     num_clients=inputs.clients.shape[0],
@@ -201,8 +201,8 @@ def assert_rounds_match(
       "loss": train.loss,
       "reduction": train.reduction,
       "duplicates": train.duplicates,
-      "client_learning_rate": run.constants.numbers.client_learning_rate,
-      "server_learning_rate": run.constants.numbers.learning_rate,
+      "client_learning_rate": float(run.constants.numbers.client_learning_rate),
+      "server_learning_rate": float(run.constants.numbers.learning_rate),
       "aggregate": aggregate,
       "extra_uploads": extra,
       "row_clip": None,
@@ -245,15 +245,16 @@ def assert_rounds_follow(
   users = np.asarray(run.state.private, np.float64)
   table = np.asarray(run.state.server.public.items, np.float64)
   numbers = run.constants.numbers
+  client_rate, server_rate = float(numbers.client_learning_rate), float(numbers.learning_rate)
   for number, one in enumerate(simulated(run)):
     uploads: list[Row] = []
     moved = users.copy()
     for client, gradient, rows in trained(number, one, users, table):
-      moved[client] -= numbers.client_learning_rate * gradient
+      moved[client] -= client_rate * gradient
       uploads += [(client, item, row) for item, row in rows.items()]
     users, table = moved, table.copy()
     for item, row in (update or as_summed)(uploads + extra(one)).items():
-      table[item] -= numbers.learning_rate * row
+      table[item] -= server_rate * row
     np.testing.assert_allclose(
       one.after.private, users, atol=tolerance, err_msg=f"users, round {number}"
     )

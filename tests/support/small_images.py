@@ -67,7 +67,7 @@ def item_images(num_items: int, *, bare: tuple[int, ...] = BARE, seed: int = 0) 
 def toy_denoiser(parameters: tuple[jax.Array, jax.Array], images: jax.Array, timesteps: jax.Array) -> jax.Array:
   """A linear map of each pixel to its noise, and the coefficient of the variance."""
   mixing, gain = parameters
-  shift = 0.1 * jnp.sin(timesteps / 50.0)[:, None, None, None]
+  shift = 0.1 * jnp.sin(timesteps.astype(jnp.float32) / 50.0)[:, None, None, None]
   return jnp.concatenate([images @ mixing + shift, jnp.tanh(images @ gain)], axis=-1)
 
 

@@ -15,6 +15,7 @@ from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.attacks.targeted.user_approximation import PublicLists, members, public_lists
 from fedrecjax.methods.hyperparameters import check, traced
 from fedrecjax.models.ncf import ncf
+from fedrecjax.numerics.optimizers import in_32_bits
 from fedrecjax.types import Array, Attack, AttackContext, Model, Public
 
 _USERS_AT_A_TIME = 32
@@ -97,19 +98,19 @@ def _cross_entropy(
   score = jax.vmap(model.score_row, in_axes=(0, 0, None))
 
   def total(user: Array, item: Array, used: Array, key: Array) -> Array:
-    negatives = jax.random.randint(key, (*item.shape, _NEGATIVES), 0, table.shape[0])
+    negatives = jax.random.randint(key, (*item.shape, _NEGATIVES), 0, table.shape[0], jnp.int32)
     missed = jax.nn.softplus(-score(users[user], table[item], shared))
     owner = jnp.repeat(user, _NEGATIVES)
     mistaken = jax.nn.softplus(score(users[owner], table[negatives.reshape(-1)], shared)).reshape(negatives.shape)
     return jnp.sum(jnp.where(used, missed + jnp.sum(mistaken, axis=-1), 0.0))
 
-  pair = jax.random.randint(for_pairs, (_PAIRS_AT_A_TIME,), 0, lists.item.shape[0])
+  pair = jax.random.randint(for_pairs, (_PAIRS_AT_A_TIME,), 0, lists.item.shape[0], jnp.int32)
   everyone = jnp.ones(pair.shape, bool)
   loss = total(lists.user[pair], lists.item[pair], everyone, for_real) / _PAIRS_AT_A_TIME
   fakes, longest = filled.items.shape
-  used = (jnp.arange(longest) < filled.used[:, None]).reshape(-1)
-  owner = lists.start.shape[0] + jnp.repeat(jnp.arange(fakes), longest)
-  return loss + total(owner, filled.items.reshape(-1), used, for_fakes) / jnp.maximum(jnp.sum(used), 1)
+  used = (jnp.arange(longest, dtype=jnp.int32) < filled.used[:, None]).reshape(-1)
+  owner = lists.start.shape[0] + jnp.repeat(jnp.arange(fakes, dtype=jnp.int32), longest)
+  return loss + total(owner, filled.items.reshape(-1), used, for_fakes) / jnp.maximum(jnp.sum(used, dtype=jnp.int32), 1)
 
 
 def mean_penalty(
@@ -158,11 +159,12 @@ def _train(
       honest = _cross_entropy(model, *parameters, lists, filled, for_pairs)
       if not poisoned:
         return honest
-      some = jax.random.randint(for_users, (_USERS_AT_A_TIME,), 0, lists.start.shape[0])
+      some = jax.random.randint(for_users, (_USERS_AT_A_TIME,), 0, lists.start.shape[0], jnp.int32)
       return honest + weight * mean_penalty(model, *parameters, lists, some, targets, margin, list_length)
 
     parameters = (network.users, network.public)
-    direction, optimizer = optax.adam(_LEARNING_RATE).update(jax.grad(loss)(parameters), network.optimizer)
+    slope = jax.grad(loss)(parameters)
+    direction, optimizer = in_32_bits(optax.adam(_LEARNING_RATE)).update(slope, network.optimizer)
     users, public = jax.tree.map(jnp.add, parameters, direction)
     return Network(users, public, optimizer)
 
@@ -247,8 +249,8 @@ def dl_poison(
 
     def train(network: Network, number: int, steps: int) -> Network:
       return _jitted_train(
-        model, network, lists, Filled(jnp.asarray(items), jnp.asarray(used)), jnp.asarray(targets),
-        jax.random.fold_in(for_training, number), weight, margin, steps=steps,
+        model, network, lists, Filled(jnp.asarray(items), jnp.asarray(used)), jnp.asarray(targets, jnp.int32),
+        jax.random.fold_in(for_training, number), jnp.float32(weight), jnp.float32(margin), steps=jnp.int32(steps),
         list_length=min(list_length, num_items), poisoned=number > 0,
       )
 
@@ -257,7 +259,7 @@ def dl_poison(
       made = np.arange(first, min(first + group, num_fakes))
       used[made] = len(targets)
       network = train(network, 1 + first, steps)
-      predicted = np.asarray(_predicted(model, network, jnp.asarray(num_users + made)), np.float64)
+      predicted = np.asarray(_predicted(model, network, jnp.asarray(num_users + made, jnp.int32)), np.float64)
       for fake, scores in zip(made, predicted, strict=True):
         items[fake, len(targets) :], chance = choose_fillers(scores, chance, targets, count, decay)
         used[fake] = items.shape[1]

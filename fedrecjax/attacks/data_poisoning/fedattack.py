@@ -27,15 +27,15 @@ def user_vectors(samples: Samples, view: AttackView, malicious: Array) -> Array:
   assert view.private is not None
   if model.encode is not None:
     length = samples.length[view.slot][:, None]
-    start = (jnp.cumsum(samples.length) - samples.length)[view.slot][:, None]
+    start = (jnp.cumsum(samples.length, dtype=jnp.int32) - samples.length)[view.slot][:, None]
     # The latest items; unused places of a history come first.
-    offset = length - model.history + jnp.arange(model.history)
+    offset = length - model.history + jnp.arange(model.history, dtype=jnp.int32)
     places = jnp.clip(start + offset, 0, samples.client.shape[0] - 1)
     return sequence_vectors(model, table[samples.positive[places]], offset >= 0, shared)[:, -1]
   if model.attend is None:
     return view.private
   place = jnp.where(view.active, view.slot, view.num_clients)
-  private = jnp.zeros((view.num_clients, view.private.shape[1])).at[place].set(view.private, mode="drop")
+  private = jnp.zeros((view.num_clients, view.private.shape[1]), jnp.float32).at[place].set(view.private, mode="drop")
   taking_part = samples.valid & malicious[samples.client]
   vectors = set_vectors(model, private, table[samples.positive], samples.client, taking_part, shared)
   return vectors[view.slot]
@@ -99,9 +99,9 @@ def fedattack(*, hard_share: float | None = None, excluded: Literal["sample", "c
       own = jax.random.fold_in(jax.random.fold_in(key, client), number)
       for_negatives, for_positive = jax.random.split(own)
       negatives = distinct_ranks(for_negatives, jnp.clip(hard, min(count, num_items - 1), free), count)
-      return negatives, uniform_below(jax.random.bits(for_positive), jnp.maximum(hard, 1))
+      return negatives, uniform_below(jax.random.bits(for_positive, (), jnp.uint32), jnp.maximum(hard, 1))
 
-    number = jnp.arange(samples.client.shape[0]) - samples.first
+    number = jnp.arange(samples.client.shape[0], dtype=jnp.int32) - samples.first
     return map_used(of_sample, poisoned, client, number, free)
 
   def samples(state: State, samples: Samples, view: AttackView, malicious: Array, key: Array) -> Samples:
@@ -109,25 +109,27 @@ def fedattack(*, hard_share: float | None = None, excluded: Literal["sample", "c
     num_items, (places, count) = view.public.items.shape[0], samples.negatives.shape
     attackers = view.client.shape[0]
     slot = jnp.where(view.active, view.slot, view.num_clients)
-    number = jnp.zeros(view.num_clients, jnp.int32).at[slot].set(jnp.arange(attackers), mode="drop")
+    number = jnp.zeros(view.num_clients, jnp.int32).at[slot].set(jnp.arange(attackers, dtype=jnp.int32), mode="drop")
     attacker = number[samples.client]
     poisoned = samples.valid & malicious[samples.client]
     users, received = user_vectors(samples, view, malicious), view.received
     scores = jax.vmap(lambda user: view.model.score(received, user, None))(users)
-    candidates, free = scores, jnp.full(attackers, num_items - 1)
+    candidates, free = scores, jnp.full(attackers, num_items - 1, jnp.int32)
     if excluded == "client":
       of_attacker = jnp.where(poisoned, attacker, attackers)
       held = jnp.zeros((attackers, num_items), bool).at[of_attacker, samples.positive].set(True, mode="drop")
-      candidates, free = jnp.where(held, -jnp.inf, scores), num_items - jnp.sum(held, axis=1)
+      candidates, free = jnp.where(held, -jnp.inf, scores), num_items - jnp.sum(held, axis=1, dtype=jnp.int32)
     depth = num_items if hard_share is not None else min(count + 1, num_items)
 
     def ranked(scores: Array, candidates: Array) -> tuple[Array, Array]:
       return jax.lax.top_k(candidates, depth)[1], jax.lax.top_k(-scores, depth)[1]
 
     highest, lowest = map_used(ranked, view.active, scores, candidates, chunk=1)
-    rank = jnp.full((attackers, num_items), depth).at[jnp.arange(attackers)[:, None], highest].set(jnp.arange(depth))
+    rows, places_of = jnp.arange(attackers, dtype=jnp.int32)[:, None], jnp.arange(depth, dtype=jnp.int32)
+    rank = jnp.full((attackers, num_items), depth, jnp.int32).at[rows, highest].set(places_of)
     if hard_share is None:
-      ranks, from_below = jnp.broadcast_to(jnp.arange(count), (places, count)), jnp.zeros(places, jnp.int32)
+      ranks = jnp.broadcast_to(jnp.arange(count, dtype=jnp.int32), (places, count))
+      from_below = jnp.zeros(places, jnp.int32)
     else:
       ranks, from_below = drawn_ranks(samples, poisoned, view.client[attacker], free[attacker], num_items, key)
 

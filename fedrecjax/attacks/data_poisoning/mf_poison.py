@@ -34,7 +34,7 @@ class Pairs(NamedTuple):
 
 def solve_right(sums: Array, factors: Array, ridge: Array | float) -> Array:
   """Least squares over factors `[k, d]`: sums (factors' factors + ridge I)^-1 for each row of sums `[n, d]`."""
-  gram = factors.T @ factors + ridge * jnp.eye(factors.shape[1])
+  gram = factors.T @ factors + ridge * jnp.eye(factors.shape[1], dtype=jnp.float32)
   return jnp.linalg.solve(gram, sums.T).T
 
 
@@ -91,7 +91,7 @@ def project(profile: Array, budget: Array | float) -> Array:
     too_much = jnp.sum(jnp.clip(profile - middle, 0, 1)) > budget
     return jnp.where(too_much, middle, low), jnp.where(too_much, high, middle)
 
-  low, high = lax.fori_loop(0, _BISECTIONS, halve, (jnp.zeros(()), jnp.maximum(jnp.max(profile), 0.0)))
+  low, high = lax.fori_loop(0, _BISECTIONS, halve, (jnp.zeros((), jnp.float32), jnp.maximum(jnp.max(profile), 0.0)))
   # Where the numbers fit as they are nothing is taken off.
   return jnp.clip(profile - jnp.where(jnp.sum(jnp.clip(profile, 0, 1)) > budget, (low + high) / 2, 0.0), 0, 1)
 
@@ -124,7 +124,7 @@ def ascend(
   Returns:
     `[F, M]`.
   """
-  free = jnp.ones(fakes.shape[1]).at[targets].set(0.0)
+  free = jnp.ones(fakes.shape[1], jnp.float32).at[targets].set(0.0)
 
   def within(fakes: Array) -> Array:
     return jax.vmap(project, in_axes=(0, None))(fakes * free, budget) + (1 - free)
@@ -187,12 +187,17 @@ def mf_poison(
     lacks[lists.users, lists.items] = False
     wants = lacks[:, context.targets].astype(np.float32)
     pairs = Pairs(
-      jnp.asarray(lists.users), jnp.asarray(lists.items), jnp.asarray(wants / max(wants.sum(), 1.0))
+      jnp.asarray(lists.users, jnp.int32), jnp.asarray(lists.items, jnp.int32),
+      jnp.asarray(wants / max(wants.sum(), 1.0), jnp.float32),
     )
     table = jnp.asarray(rng.normal(size=(context.num_items, dim)), jnp.float32)
     start = jnp.asarray(rng.random((context.num_malicious, context.num_items)), jnp.float32)
-    found = np.array(_jitted_ascent(start, pairs, _jitted_fit(pairs, table, ridge), jnp.asarray(context.targets),
-                                    budget=count, ridge=ridge, sweeps=sweeps, steps=steps, step_size=step_size))
+    targets = jnp.asarray(context.targets, jnp.int32)
+    weight = jnp.float32(ridge)
+    found = np.array(_jitted_ascent(
+      start, pairs, _jitted_fit(pairs, table, weight), targets, budget=count, ridge=weight, sweeps=sweeps,
+      steps=jnp.int32(steps), step_size=jnp.float32(step_size),
+    ))
     found[:, context.targets] = -1.0
     # Many numbers may have been projected to 0; which of those fill a profile up is left to chance.
     ranked = np.lexsort((rng.random(found.shape), -found), axis=1)
@@ -203,7 +208,7 @@ def mf_poison(
 
 def _fit(pairs: Pairs, table: Array, ridge: Array | float) -> Array:
   """Item factors of the real interactions alone, by ten sweeps."""
-  nobody = jnp.zeros((0, table.shape[0]))
+  nobody = jnp.zeros((0, table.shape[0]), jnp.float32)
   return lax.fori_loop(0, 10, lambda _, table: sweep(pairs, nobody, table, ridge), table)
 
 

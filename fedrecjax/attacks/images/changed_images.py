@@ -79,7 +79,7 @@ def changed_images(
       start=None if options.restart else current - clean, rounded=options.rounded,
     ).image
 
-  targets = (jnp.arange(view.targets.shape[0]), view.clean, view.current)
+  targets = (jnp.arange(view.targets.shape[0], dtype=jnp.int32), view.clean, view.current)
   if view.targets.shape[0] <= _TARGETS:
     return jax.vmap(of_target)(*targets)
   return lax.map(lambda one: of_target(*one), targets, batch_size=_TARGETS)

@@ -136,7 +136,8 @@ def psmu_pp(options: PsmuPPOptions) -> Attack:
     del key
     check_users(context)
     count = context.num_malicious
-    nobody = SyntheticUser(jnp.zeros((count, options.num_items), jnp.int32), jnp.zeros((count, context.dim)))
+    items = jnp.zeros((count, options.num_items), jnp.int32)
+    nobody = SyntheticUser(items, jnp.zeros((count, context.dim), jnp.float32))
     return SharedUsers(allowed_items(options, context), nobody)
 
   def images(state: SharedUsers, view: ImageView, key: jax.Array) -> tuple[jax.Array, SharedUsers]:

@@ -84,7 +84,7 @@ def _invented_users(options: InventedUserOptions) -> Attack:
     """What one client uploads: gradients of the targets' rows `[T, d]` and of the shared parameters."""
     table, shared = view.received
     rows, dim = table[view.targets], view.public.items.shape[1]
-    users = options.init_std * jax.random.normal(key, (options.num_users, dim))
+    users = options.init_std * jax.random.normal(key, (options.num_users, dim), jnp.float32)
     if isinstance(options, HardUserOptions):
       steps, size = options.steps, view.learning_rate if options.step_size is None else options.step_size
       users = jax.vmap(lambda user: hard_user(view.model, user, rows, shared, steps=steps, step_size=size))(users)

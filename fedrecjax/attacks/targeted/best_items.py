@@ -102,7 +102,7 @@ def without_known(
   size = scores.shape[0]
   held = members_among(order, lists, first, size)
   known = candidates.place.at[lists.item.at[held.entry].get(mode="clip")].get(mode="clip")
-  row = jnp.concatenate([held.member, jnp.repeat(jnp.arange(size), barred.shape[0])])
+  row = jnp.concatenate([held.member, jnp.repeat(jnp.arange(size, dtype=jnp.int32), barred.shape[0])])
   column = jnp.concatenate([
     jnp.where(held.valid, known, candidates.item.shape[0]), jnp.tile(candidates.place[barred], size)
   ])
@@ -169,7 +169,7 @@ def best_items(
 
 def _among(given: Array, order: Ordered, first: Array, size: int) -> Array:
   """What is given of all users, of `size` of them from a place of the order on."""
-  return given.at[order.user.at[first + jnp.arange(size)].get(mode="clip")].get(mode="clip")
+  return given.at[order.user.at[first + jnp.arange(size, dtype=jnp.int32)].get(mode="clip")].get(mode="clip")
 
 
 def top_places(scores: Array, count: int) -> tuple[Array, Array]:
@@ -218,13 +218,13 @@ def _longest_first(
   some, size = candidates_of(steps[0]), min(max(_SCORES // steps[0], 1), num_users)
   bound = in_windows(lambda first: lower_bound(scored(some, as_given, first, size), count), num_users, size)
   needed = reaching(bound, row_norms(vectors), length)
-  step, users = in_order(jnp.searchsorted(jnp.array(steps), needed).astype(jnp.int32), len(steps))
+  step, users = in_order(jnp.searchsorted(jnp.array(steps, jnp.int32), needed).astype(jnp.int32), len(steps))
   order = ordered(lists, users)
-  ends = jnp.searchsorted(step, jnp.arange(len(steps)), side="right").astype(jnp.int32)
+  ends = jnp.searchsorted(step, jnp.arange(len(steps), dtype=jnp.int32), side="right").astype(jnp.int32)
   held = [*[_FEWER_SCORES] * (len(steps) - 1), _SCORES]
   windows = [min(max(most // candidates, 1), num_users) for most, candidates in zip(held, steps, strict=True)]
   places = num_users + max(windows)
-  found = Best(jnp.zeros((places, count)), jnp.zeros((places, count), jnp.int32))
+  found = Best(jnp.zeros((places, count), jnp.float32), jnp.zeros((places, count), jnp.int32))
   begin = jnp.int32(0)
   for end, size, candidates in zip(ends, windows, map(candidates_of, steps), strict=True):
 

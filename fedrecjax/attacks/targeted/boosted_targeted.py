@@ -100,7 +100,7 @@ def boosted_targeted(
   check(rho >= 0, f"boosted_targeted.rho must not be negative, got {rho}")
 
   def factor(view: AttackView) -> jax.Array | float:
-    return view.num_clients / jnp.maximum(jnp.sum(view.active), 1) if boost is None else boost
+    return view.num_clients / jnp.maximum(jnp.sum(view.active, dtype=jnp.int32), 1) if boost is None else boost
 
   def open_poison(
     state: tuple[()], uploads: ClientUpdates, view: AttackView, key: jax.Array

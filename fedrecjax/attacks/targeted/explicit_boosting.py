@@ -86,7 +86,7 @@ def explicit_boosting(
 
   def init(key: jax.Array, context: AttackContext) -> ExplicitBoostingState:
     shape = (context.num_malicious, context.dim)
-    users = init_std * jax.random.normal(key, shape)
+    users = init_std * jax.random.normal(key, shape, jnp.float32)
     if reading == "free":
       return ExplicitBoostingState(users)
     targets = jnp.asarray(context.targets, jnp.int32)
@@ -95,9 +95,10 @@ def explicit_boosting(
 
     def draw(client: jax.Array) -> jax.Array:
       own = jax.random.fold_in(jax.random.fold_in(key, 1), client)
-      return outside(jax.random.bits(own, (targets.shape[0], num_negatives)), targets, context.num_items)
+      bits = jax.random.bits(own, (targets.shape[0], num_negatives), jnp.uint32)
+      return outside(bits, targets, context.num_items)
 
-    return ExplicitBoostingState(users, jax.vmap(draw)(jnp.arange(context.num_malicious)))
+    return ExplicitBoostingState(users, jax.vmap(draw)(jnp.arange(context.num_malicious, dtype=jnp.int32)))
 
   def free(
     state: ExplicitBoostingState, uploads: ClientUpdates, view: AttackView, key: jax.Array

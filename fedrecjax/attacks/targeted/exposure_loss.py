@@ -39,9 +39,9 @@ def reference_items(best: Best, eligible: Array, targets: Array, reference: Refe
   listed, items = best
   if reference == "list":
     is_other = ~jnp.isin(items, targets) & (listed > -jnp.inf)
-    worst = items.shape[0] - 1 - jnp.argmax(is_other[::-1])
+    worst = items.shape[0] - 1 - jnp.argmax(is_other[::-1]).astype(jnp.int32)
     return jnp.full(targets.shape, items[worst]), eligible & jnp.any(is_other)
-  place = jnp.sum(listed > -jnp.inf) - jnp.cumsum(eligible)
+  place = jnp.sum(listed > -jnp.inf, dtype=jnp.int32) - jnp.cumsum(eligible, dtype=jnp.int32)
   return items.at[place].get(mode="clip"), eligible & (place >= 0)
 
 

@@ -143,7 +143,7 @@ def fedrecattack(
     places, num_items = view.client.shape[0], view.public.items.shape[0]
     slot, active = view.slot[shares.place], view.active[shares.place]
     sent = item_rows(slot, active, shares.items, shares.rows, num_items)
-    share = 1 / jnp.maximum(jnp.sum(active), 1)
+    share = 1 / jnp.maximum(jnp.sum(active, dtype=jnp.int32), 1)
     each = jax.tree.map(lambda leaf: jnp.broadcast_to(share * leaf, (places, *leaf.shape)), shared)
     sent = with_shared(sent, slot, active, each, view.num_clients)
     return sent, FedRecAttackState(state.lists, approximation, shares.sets)

@@ -46,7 +46,7 @@ def draw_items(key: Array, weights: Array, targets: Array, count: int) -> Array:
   """
   # Perturbed by Gumbel noise, the largest logarithms are such a draw.
   logits = jnp.where(weights > 0, jnp.log(jnp.where(weights > 0, weights, 1.0)), _LAST)
-  perturbed = logits + jax.random.gumbel(key, weights.shape)
+  perturbed = logits + jax.random.gumbel(key, weights.shape, jnp.float32)
   return lax.top_k(perturbed.at[targets].set(-jnp.inf), count)[1].astype(jnp.int32)
 
 
@@ -81,7 +81,8 @@ def share_out(
   """
   count = sets.shape[1] - targets.shape[0]
   of_client = jax.vmap(lambda one: jax.random.split(jax.random.fold_in(key, one), 4))(client)
-  turn = jnp.where(active, jax.vmap(jax.random.uniform)(of_client[:, 0]), jnp.inf)
+  drawn = jax.vmap(lambda keys: jax.random.uniform(keys[0], (), jnp.float32))(of_client)
+  turn = jnp.where(active, drawn, jnp.inf)
   order = jnp.argsort(turn).astype(jnp.int32)
   shape = (sets.shape[1], residual.shape[1])
   noise = jnp.sqrt(upload_variance) * jax.vmap(lambda keys: normal(keys[3], shape))(of_client)
@@ -99,7 +100,7 @@ def share_out(
       return (residual.at[items].add(-rows), sets.at[number].set(items)), (items, rows)
 
     def rest(residual: Array, sets: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-      return (residual, sets), (jnp.zeros(shape[0], jnp.int32), jnp.zeros(shape))
+      return (residual, sets), (jnp.zeros(shape[0], jnp.int32), jnp.zeros(shape, jnp.float32))
 
     return lax.cond(active[place], take, rest, *carry)
 

@@ -28,8 +28,8 @@ def user_of_items(model: Model, private: jax.Array, rows: jax.Array, shared: Any
   if model.encode is not None:
     latest = rows[-model.history :]
     unused = model.history - latest.shape[0]
-    history = jnp.concatenate([jnp.zeros((unused, rows.shape[1])), latest])
-    return model.encode(history, jnp.arange(model.history) >= unused, shared, None)[-1]
+    history = jnp.concatenate([jnp.zeros((unused, rows.shape[1]), jnp.float32), latest])
+    return model.encode(history, jnp.arange(model.history, dtype=jnp.int32) >= unused, shared, None)[-1]
   if model.attend is None:
     return private
   count = rows.shape[0]
@@ -76,6 +76,6 @@ def outside(bits: jax.Array, held: jax.Array, num_items: int) -> jax.Array:
   [1, 2, 4]
   """
   count = held.shape[0]
-  rank = uniform_below(bits, jnp.full(bits.shape, num_items - count))
-  shifted = jnp.sort(held) - jnp.arange(count)
+  rank = uniform_below(bits, jnp.full(bits.shape, num_items - count, jnp.int32))
+  shifted = jnp.sort(held) - jnp.arange(count, dtype=jnp.int32)
   return rank + jnp.sum(shifted <= rank[..., None], axis=-1, dtype=jnp.int32)

@@ -104,7 +104,7 @@ def inverse_rank_weights(member: jax.Array) -> jax.Array:
   >>> inverse_rank_weights(jnp.array([True, False, True])).tolist()  # 2/3 and 1/3
   [0.6666666865348816, 0.0, 0.3333333432674408]
   """
-  rank = jnp.cumsum(member)
+  rank = jnp.cumsum(member, dtype=jnp.int32)
   count = rank[-1]
   return jnp.where(member, (count - rank + 1) / jnp.maximum(count * (count + 1) / 2, 1), 0.0)
 
@@ -133,10 +133,10 @@ def ipe_loss(
   popular = jax.lax.stop_gradient(popular)
   similarity = jax.vmap(cosine, in_axes=(0, None))(popular, target)
   positive = similarity > 0
-  total = jnp.zeros(())
+  total = jnp.zeros((), jnp.float32)
   for member in (positive, ~positive):
     weights = inverse_rank_weights(member if weighting == "subset" else jnp.ones_like(member))
-    total += jnp.sum(jnp.where(member, weights * similarity, 0.0)) / jnp.maximum(jnp.sum(member), 1)
+    total += jnp.sum(jnp.where(member, weights * similarity, 0.0)) / jnp.maximum(jnp.sum(member, dtype=jnp.int32), 1)
   aligning = -strength * total
   if lengthen_above is None:
     return aligning
@@ -302,6 +302,6 @@ def pieck_uea(options: UeaOptions) -> Attack:
   weights = uea_weights(num_popular, reading=options.reading, num_batches=num_batches, repeats=repeats)
 
   def target_loss(model: Model, target: jax.Array, popular: jax.Array, shared: Any) -> jax.Array:
-    return uea_loss(model, target, popular, shared, jnp.asarray(weights))
+    return uea_loss(model, target, popular, shared, jnp.asarray(weights, jnp.float32))
 
   return _pieck(options, target_loss, upload_shared=options.upload_shared)

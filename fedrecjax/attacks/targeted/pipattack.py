@@ -110,7 +110,7 @@ def pipattack(
     assert context.popularity is not None
     return PipAttackState(
       estimator=init_estimator(key, context.dim, hidden),
-      classes=jnp.asarray(popularity_classes(context.popularity, top_share, middle_share)),
+      classes=jnp.asarray(popularity_classes(context.popularity, top_share, middle_share), jnp.int32),
       seen=None if tau is None else nothing_seen(context),
     )
 

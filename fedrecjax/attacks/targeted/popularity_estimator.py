@@ -12,6 +12,7 @@ import optax
 from jax import lax
 
 from fedrecjax.models.ncf import rectifier_uniform
+from fedrecjax.numerics.optimizers import in_32_bits
 
 CLASSES = 3
 Layers = tuple[tuple[jax.Array, jax.Array], ...]
@@ -61,7 +62,7 @@ def init_estimator(key: jax.Array, dim: int, hidden: tuple[int, ...]) -> Estimat
   """
   sizes = (dim, *hidden, CLASSES)
   layers = tuple(
-    (rectifier_uniform(jax.random.fold_in(key, number), (inputs, outputs)), jnp.zeros(outputs))
+    (rectifier_uniform(jax.random.fold_in(key, number), (inputs, outputs)), jnp.zeros(outputs, jnp.float32))
     for number, (inputs, outputs) in enumerate(itertools.pairwise(sizes))
   )
   return Estimator(layers, optax.scale_by_adam().init(layers))
@@ -101,13 +102,14 @@ def train_estimator(
     rate: step size.
   """
   columns = table.T
-  counted = jnp.ones(table.shape[0]).at[targets].set(0.0)
+  counted = jnp.ones(table.shape[0], jnp.float32).at[targets].set(0.0)
 
   def loss(layers: Layers) -> jax.Array:
     return jnp.sum(counted * class_losses(layers, columns, classes)) / jnp.maximum(jnp.sum(counted), 1)
 
   def step(_: jax.Array, estimator: Estimator) -> Estimator:
-    direction, optimizer = optax.scale_by_adam().update(jax.grad(loss)(estimator.layers), estimator.optimizer)
+    slope = jax.grad(loss)(estimator.layers)
+    direction, optimizer = in_32_bits(optax.scale_by_adam()).update(slope, estimator.optimizer)
     layers = jax.tree.map(lambda old, change: old - rate * change, estimator.layers, direction)
     return Estimator(layers, optimizer)
 

@@ -45,7 +45,7 @@ class LastSeen(NamedTuple):
 
 def nothing_seen(context: AttackContext) -> LastSeen:
   """Before the first round."""
-  return LastSeen(jnp.zeros((context.num_items, context.dim)), jnp.int32(-1))
+  return LastSeen(jnp.zeros((context.num_items, context.dim), jnp.float32), jnp.int32(-1))
 
 
 def last_change(seen: LastSeen, table: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -56,10 +56,12 @@ def draw_synthetic(
     replacement.
   """
   for_items, for_negatives, for_vector = jax.random.split(key, 3)
-  chosen = distinct_from_bits(jax.random.bits(for_items, (num_positives,)), jnp.int32(allowed.shape[0]))
+  for_choice = jax.random.bits(for_items, (num_positives,), jnp.uint32)
+  chosen = distinct_from_bits(for_choice, jnp.int32(allowed.shape[0]))
   items = allowed[chosen]
-  bits = jax.random.bits(for_negatives, (num_positives, num_negatives))
-  return SyntheticData(items, outside(bits, items, num_items), init_std * jax.random.normal(for_vector, (dim,)))
+  bits = jax.random.bits(for_negatives, (num_positives, num_negatives), jnp.uint32)
+  vector = init_std * jax.random.normal(for_vector, (dim,), jnp.float32)
+  return SyntheticData(items, outside(bits, items, num_items), vector)
 
 
 def synthetic_user(

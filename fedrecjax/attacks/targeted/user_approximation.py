@@ -84,7 +84,8 @@ def public_lists(lists: ItemLists, batch: int) -> PublicLists:
   start, lengths, user, item = (
     jnp.asarray(array, jnp.int32) for array in (indptr[:-1], length, held.users, held.items)
   )
-  return PublicLists(start, lengths, user, item, complement_of(held), jnp.zeros((room, 0)), jnp.zeros((batch, 0)))
+  capacities = (jnp.zeros((count, 0), jnp.float32) for count in (room, batch))
+  return PublicLists(start, lengths, user, item, complement_of(held), *capacities)
 
 
 def members(lists: PublicLists, users: Array) -> Members:
@@ -128,10 +129,10 @@ def members_among(order: Ordered, lists: PublicLists, first: Array, size: int) -
     first: place of the first of them, int32 scalar.
     size: static.
   """
-  begin, end = order.start.at[jnp.array([first, first + size])].get(mode="clip")
+  begin, end = order.start.at[jnp.array([first, first + size], jnp.int32)].get(mode="clip")
   # Twice as many users have twice as many items at most.
   room = min(-(-size // lists.batch.shape[0]) * lists.room.shape[0], lists.item.shape[0])
-  item = begin + jnp.arange(room)
+  item = begin + jnp.arange(room, dtype=jnp.int32)
   place, entry = (leaf.at[item].get(mode="clip") for leaf in (order.place, order.entry))
   return Members(jnp.clip(place - first, 0, size - 1), entry, item < end)
 
@@ -140,7 +141,8 @@ def init_approximation(key: Array, num_users: int, dim: int, init_std: Array | f
   """Random users `[U, d]` and an optimiser that has taken no step."""
   shape = (num_users, dim)
   # The moments must not share memory: training writes into that of its state.
-  return Approximation(init_std * jax.random.normal(key, shape), jnp.int32(0), jnp.zeros(shape), jnp.zeros(shape))
+  vectors = init_std * jax.random.normal(key, shape, jnp.float32)
+  return Approximation(vectors, jnp.int32(0), jnp.zeros(shape, jnp.float32), jnp.zeros(shape, jnp.float32))
 
 
 def shuffled_batches(key: Array, num_users: int, batch: int) -> Array:

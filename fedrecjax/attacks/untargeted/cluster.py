@@ -125,7 +125,7 @@ def norm_statistics(
   """
   used = pool.item < num_items
   norms = jnp.where(used, row_norms(pool.row), 0.0)
-  touched = jnp.sum(used).astype(norms.dtype)
+  touched = jnp.sum(used, dtype=jnp.int32).astype(norms.dtype)
   count = sampled * num_items if statistics == "all_rows" else touched
   mean = jnp.sum(norms) / jnp.maximum(count, 1.0)
   squares = jnp.sum(jnp.where(used, (norms - mean) ** 2, 0.0)) + (count - touched) * mean**2

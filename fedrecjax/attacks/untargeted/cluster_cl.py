@@ -60,7 +60,7 @@ def draw_contrasts(own: OwnItems, client: Array, key: Array, num_items: int, cou
   places = own.items.shape[1]
   length, free = own.length[client], num_items - own.outside.length[client]
   draw = functools.partial(draw_partner_and_negatives, count=count)
-  partner, rank = jax.vmap(draw, in_axes=(None, 0, None, None))(key, jnp.arange(places), length, free)
+  partner, rank = jax.vmap(draw, in_axes=(None, 0, None, None))(key, jnp.arange(places, dtype=jnp.int32), length, free)
   item = item_of_rank(own.outside, jnp.broadcast_to(client, rank.shape), rank, num_items)
   return partner, jnp.where(rank < free, item, num_items)
 
@@ -89,8 +89,8 @@ def contrastive_gradient(
     anchor, table.at[partners].get(mode="clip"), table.at[negatives].get(mode="clip"), negatives < num_items,
     temperature,
   )
-  used = (jnp.arange(items.shape[0]) < length) & (length > 1)
-  factor = jnp.where(used, 1 / jnp.maximum(length, 1) if mean else 1.0, 0.0)[:, None]
+  used = (jnp.arange(items.shape[0], dtype=jnp.int32) < length) & (length > 1)
+  factor = jnp.where(used, 1 / jnp.maximum(length, 1).astype(jnp.float32) if mean else jnp.float32(1.0), 0.0)[:, None]
   pull = result.pull * factor
   return (
     jnp.zeros_like(table)

@@ -35,7 +35,8 @@ def first_count(number: int, threshold: Array | float) -> ClusterCount:
   """The state before the first round."""
   # Arrays of their own: one and the same could not be given back to the round twice.
   return ClusterCount(
-    jnp.int32(number), jnp.int32(0), jnp.zeros(()), jnp.zeros(()), jnp.array(threshold, jnp.float32)
+    jnp.int32(number), jnp.int32(0), jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32),
+    jnp.array(threshold, jnp.float32),
   )
 
 
@@ -89,7 +90,7 @@ def update_count(
     The state after it. The first round after a change is compared with nothing and counts neither way.
   """
   weight = decay * state.weight + 1
-  change = jnp.where(loss > state.average, 1, -1)
+  change = jnp.where(loss > state.average, jnp.int32(1), -1)
   balance = state.balance + jnp.where(state.weight > 0, change, 0)
   average = state.average + (loss - state.average) / weight
   rise, fall = balance >= state.threshold, balance <= -state.threshold

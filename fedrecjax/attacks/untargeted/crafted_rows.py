@@ -124,7 +124,8 @@ def sent_places(view: AttackView, uploads: ClientUpdates, known: Known, items: I
     # Merged rows stand first: one for every attacker and item at most.
     client, item, row = (part[: attackers * num_items] for part in merged[:3])
     slot = jnp.where(view.active, view.slot, view.num_clients)
-    number = jnp.full(view.num_clients, attackers, jnp.int32).at[slot].set(jnp.arange(attackers), mode="drop")
+    own = jnp.arange(attackers, dtype=jnp.int32)
+    number = jnp.full(view.num_clients, attackers, jnp.int32).at[slot].set(own, mode="drop")
     attacker = number[client]
     return Sent(jnp.minimum(attacker, attackers - 1), jnp.where(attacker < attackers, item, num_items), row)
   # No more items can be known than rows.
@@ -133,7 +134,7 @@ def sent_places(view: AttackView, uploads: ClientUpdates, known: Known, items: I
   item = item.astype(jnp.int32)
   each = jnp.where(view.active[:, None], item, num_items)
   attacker = jnp.repeat(jnp.arange(attackers, dtype=jnp.int32), width)
-  return Sent(attacker, each.reshape(-1), jnp.zeros((attackers * width, dim)), item)
+  return Sent(attacker, each.reshape(-1), jnp.zeros((attackers * width, dim), jnp.float32), item)
 
 
 def common_uploads(view: AttackView, known: Known, sent: Sent, table: Array, shared: Any) -> ClientUpdates:

@@ -137,7 +137,7 @@ def fang(
       return ItemResult(farthest_selected(rows, count, copies, threshold=threshold, center=center)[0])
 
     made, _ = map_items(rule, known.uploads, num_items=num_items, max_count=known.places, work="pairs")
-    table = jnp.zeros((num_items, dim)).at[made.item].set(made.row, mode="drop")
+    table = jnp.zeros((num_items, dim), jnp.float32).at[made.item].set(made.row, mode="drop")
     shared = aggregate_shared(lambda rows, count: rule(rows, count).row, known.uploads, treatment="rule")
     return common_uploads(view, known, sent, table, shared)
 

@@ -49,7 +49,7 @@ def farthest_selected(
     Fang et al., 2020, section 4.2 and Theorem 1.
   """
   size, _, dim = rows.shape
-  member = jnp.arange(size)[:, None] < count
+  member = jnp.arange(size, dtype=jnp.int32)[:, None] < count
   rows = jnp.where(member[..., None], rows, 0.0)
   mean = jnp.sum(rows, axis=0) / jnp.maximum(count, 1)[:, None]
   sign = jnp.sign(mean)
@@ -62,7 +62,7 @@ def farthest_selected(
   def selected(length: Array) -> Array:
     away = rows - (start - length[:, None] * sign)
     distance = jnp.where(member, jnp.sum(away * away, axis=-1), jnp.inf)
-    closer = jnp.sum(nearest < distance, axis=0)
+    closer = jnp.sum(nearest < distance, axis=0, dtype=jnp.int32)
     honest = jnp.clip(closer, jnp.maximum(neighbors - copies, 0), neighbors)
     scores = _first(totals, honest) + (neighbors - honest) * jnp.where(member, distance, 0.0)
     of_copies = _cumulated(sort_rows(distance[..., None])[..., 0])

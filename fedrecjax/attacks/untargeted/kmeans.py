@@ -38,7 +38,7 @@ def nearest_center(rows: Array, center: Array, count: Array) -> Array:
   """
   product = jnp.matmul(rows, center.T, precision=lax.Precision.HIGHEST)
   distance = jnp.sum(center * center, axis=1) - 2 * product
-  used = jnp.arange(center.shape[0]) < count
+  used = jnp.arange(center.shape[0], dtype=jnp.int32) < count
   return jnp.argmin(jnp.where(used, distance, jnp.inf), axis=1).astype(jnp.int32)
 
 
@@ -123,4 +123,4 @@ def random_kmeans(
     return found._replace(center=jnp.concatenate([found.center, rows[first[size:]]]))
 
   branches = [lambda rows, count, size=size: with_capacity(size, rows, count) for size in sizes]
-  return lax.switch(jnp.searchsorted(jnp.array(sizes), count), branches, rows, count)
+  return lax.switch(jnp.searchsorted(jnp.array(sizes, jnp.int32), count), branches, rows, count)

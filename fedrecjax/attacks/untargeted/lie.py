@@ -114,7 +114,7 @@ def lie(
   def z_of(statistics: RowStatistics, view: AttackView, known: Known) -> Array | float:
     if z_rule == "fixed":
       return z
-    malicious = jnp.sum(view.active).astype(jnp.float32)
+    malicious = jnp.sum(view.active, dtype=jnp.int32).astype(jnp.float32)
     clients = jnp.float32(view.num_clients)
     if counted == "item":
       honest = statistics.clients.astype(jnp.float32)

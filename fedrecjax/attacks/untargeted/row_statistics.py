@@ -127,5 +127,5 @@ def senders(uploads: ClientUpdates, num_clients: int, num_items: int) -> Array:
 
 def overall_statistics(uploads: ClientUpdates, num_items: int, *, spread: Spread = "population") -> RowStatistics:
   """Statistics of all rows together, whatever their item, `[d]`; arguments as in :func:`item_statistics`."""
-  together = uploads._replace(item=jnp.where(uploads.item < num_items, 0, 1))
+  together = uploads._replace(item=jnp.where(uploads.item < num_items, jnp.int32(0), 1))
   return jax.tree.map(lambda leaf: leaf[0], item_statistics(together, 1, spread=spread))

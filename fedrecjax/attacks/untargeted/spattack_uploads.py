@@ -126,7 +126,7 @@ def item_sums(uploads: ClientUpdates, num_items: int, copies: Copies) -> Array:
   item = uploads.item
   if copies == "last":
     item = jnp.where(last_copies(uploads, num_items), item, num_items)
-  return jnp.zeros((num_items, uploads.row.shape[1])).at[item].add(uploads.row, mode="drop")
+  return jnp.zeros((num_items, uploads.row.shape[1]), jnp.float32).at[item].add(uploads.row, mode="drop")
 
 
 def sampled_items(key: Array, popularity: np.ndarray, count: int, clients: int) -> Array:
@@ -147,11 +147,11 @@ def sampled_items(key: Array, popularity: np.ndarray, count: int, clients: int) 
   log_weight = jnp.where(weight > 0, jnp.log(jnp.maximum(weight, 1e-30)), -jnp.inf)
 
   def of_client(client: Array) -> Array:
-    noisy = log_weight + jax.random.gumbel(jax.random.fold_in(key, client), log_weight.shape)
+    noisy = log_weight + jax.random.gumbel(jax.random.fold_in(key, client), log_weight.shape, jnp.float32)
     value, item = jax.lax.top_k(noisy, count)
     return jnp.where(jnp.isneginf(value), log_weight.shape[0], item).astype(jnp.int32)
 
-  return jax.lax.map(of_client, jnp.arange(clients))
+  return jax.lax.map(of_client, jnp.arange(clients, dtype=jnp.int32))
 
 
 def most_items(lengths: np.ndarray, num_items: int, limit: Limit) -> int:
@@ -223,7 +223,7 @@ def opposite_rows(sums: Array, items: Array, active: Array) -> Array:
   Returns:
     Minus the sum over the number of active clients that hold the item, `[A, m, d]`.
   """
-  holders = jnp.zeros(sums.shape[0]).at[items].add(active[:, None].astype(sums.dtype), mode="drop")
+  holders = jnp.zeros(sums.shape[0], jnp.float32).at[items].add(active[:, None].astype(sums.dtype), mode="drop")
   share = -sums / jnp.maximum(holders, 1.0)[:, None]
   return share.at[items].get(mode="fill", fill_value=0.0)
 
@@ -251,7 +251,7 @@ def opposite_attack(
     total = added_up(seen, view.public.items.shape[0], options.copies)
     if knowledge == "benign":
       return total
-    own = jnp.sum(view.active)
+    own = jnp.sum(view.active, dtype=jnp.int32)
     scale = (view.num_clients - own) / jnp.maximum(own, 1)
     return jax.tree.map(lambda leaf: scale * leaf, total)
 
@@ -263,7 +263,7 @@ def opposite_attack(
     sent = item_rows(view.slot, view.active, items, rows, view.public.items.shape[0])
     if not options.upload_shared:
       return sent, state
-    count = jnp.maximum(jnp.sum(view.active), 1)
+    count = jnp.maximum(jnp.sum(view.active, dtype=jnp.int32), 1)
     shared = jax.tree.map(
       lambda leaf: jnp.broadcast_to(-leaf / count, (view.client.shape[0], *leaf.shape)), total.shared
     )
@@ -278,7 +278,7 @@ def noise_like(key: Array, like: Any, scale: Array | float) -> Any:
   leaves, structure = jax.tree.flatten(like)
   keys = jax.random.split(key, max(len(leaves), 1))
   return jax.tree.unflatten(
-    structure, [scale * jax.random.normal(key, leaf.shape) for key, leaf in zip(keys, leaves)]
+    structure, [scale * jax.random.normal(key, leaf.shape, jnp.float32) for key, leaf in zip(keys, leaves)]
   )
 
 

@@ -84,7 +84,7 @@ def train_small_cnn(
   for key in jax.random.split(for_steps, steps):
     drawn = random.choice(images.items, batch, replace=False)
     views = views_of(key, jnp.asarray(images.pixels[np.tile(drawn, 2)], jnp.float32), size)
-    trainee, loss = _step(trainee, views, learning_rate, temperature, module=module)
+    trainee, loss = _step(trainee, views, jnp.float32(learning_rate), jnp.float32(temperature), module=module)
     losses.append(loss)
   history = np.asarray(jnp.stack(losses))
   if not np.isfinite(history).all():
@@ -114,7 +114,7 @@ def contrastive_loss(first: jax.Array, second: jax.Array, temperature: float | j
   count = len(views)
   logits = views @ views.T / temperature
   logits = jnp.where(jnp.eye(count, dtype=bool), -jnp.inf, logits)
-  other = jnp.roll(jnp.arange(count), count // 2)
+  other = jnp.roll(jnp.arange(count, dtype=jnp.int32), count // 2)
   return optax.softmax_cross_entropy_with_integer_labels(logits, other).mean()
 
 
@@ -132,15 +132,15 @@ def views_of(key: jax.Array, images: jax.Array, size: int) -> jax.Array:
   """
   count = len(images)
   for_side, for_place, for_gain, for_offset, for_grain = jax.random.split(key, 5)
-  side = jax.random.uniform(for_side, (count,), minval=LEAST_SIDE)
-  top, left = (1 - side) * jax.random.uniform(for_place, (2, count))
+  side = jax.random.uniform(for_side, (count,), jnp.float32, minval=LEAST_SIDE)
+  top, left = (1 - side) * jax.random.uniform(for_place, (2, count), jnp.float32)
   rows = _crop_weights(top, side, images.shape[1], size)
   columns = _crop_weights(left, side, images.shape[2], size)
   views = jnp.einsum("biy,byxc->bixc", rows, images)
   views = jnp.einsum("bjx,bixc->bijc", columns, views)
-  gain = 1 + GAIN * jax.random.uniform(for_gain, (count, 1, 1, 3), minval=-1.0)
-  offset = OFFSET * jax.random.uniform(for_offset, (count, 1, 1, 1), minval=-1.0)
-  grain = GRAIN * jax.random.uniform(for_grain, views.shape, minval=-1.0)
+  gain = 1 + GAIN * jax.random.uniform(for_gain, (count, 1, 1, 3), jnp.float32, minval=-1.0)
+  offset = OFFSET * jax.random.uniform(for_offset, (count, 1, 1, 1), jnp.float32, minval=-1.0)
+  grain = GRAIN * jax.random.uniform(for_grain, views.shape, jnp.float32, minval=-1.0)
   return jnp.clip(gain * views + offset + grain, 0, 255)
 
 
@@ -153,9 +153,9 @@ def _crop_weights(start: jax.Array, side: jax.Array, length: int, size: int) -> 
     length: pixels of the axis.
     size: pixels of the view.
   """
-  middles = (start[:, None] + side[:, None] * (jnp.arange(size) + 0.5) / size) * length - 0.5
+  middles = (start[:, None] + side[:, None] * (jnp.arange(size, dtype=jnp.float32) + 0.5) / size) * length - 0.5
   reach = jnp.maximum(side * length / size, 1)[:, None, None]
-  weights = jnp.maximum(0, 1 - jnp.abs(middles[:, :, None] - jnp.arange(length)) / reach)
+  weights = jnp.maximum(0, 1 - jnp.abs(middles[:, :, None] - jnp.arange(length, dtype=jnp.float32)) / reach)
   return weights / weights.sum(axis=2, keepdims=True)
 
 
@@ -178,15 +178,15 @@ class _Trainee(NamedTuple):
 def _start(key: jax.Array, *, module: SmallCnn) -> _Trainee:
   for_network, for_head = jax.random.split(key)
   parameters = {
-    "network": module.init(for_network, jnp.zeros((1, module.size, module.size, 3)))["params"],
-    "head": _Projection().init(for_head, jnp.zeros((1, module.widths[-1])))["params"],
+    "network": module.init(for_network, jnp.zeros((1, module.size, module.size, 3), jnp.float32))["params"],
+    "head": _Projection().init(for_head, jnp.zeros((1, module.widths[-1]), jnp.float32))["params"],
   }
   return _Trainee(parameters, optax.adam(0.0).init(parameters))
 
 
 @functools.partial(jax.jit, static_argnames="module", donate_argnames="trainee")
 def _step(
-  trainee: _Trainee, views: jax.Array, learning_rate: float, temperature: float, *, module: SmallCnn
+  trainee: _Trainee, views: jax.Array, learning_rate: jax.Array, temperature: jax.Array, *, module: SmallCnn
 ) -> tuple[_Trainee, jax.Array]:
   """The trainee after one step on two views of each image `[2 B, H, W, 3]`, and the loss before."""
 
@@ -197,5 +197,7 @@ def _step(
     return contrastive_loss(first, second, temperature)
 
   value, gradient = jax.value_and_grad(loss)(trainee.parameters)
-  change, state = optax.adam(learning_rate).update(gradient, trainee.state)
+  # Adam is not ours, and leaves the types of its own numbers to JAX.
+  with jax.enable_x64(False):
+    change, state = optax.adam(learning_rate).update(gradient, trainee.state)
   return _Trainee(optax.apply_updates(trainee.parameters, change), state), value

@@ -61,8 +61,9 @@ class FrozenNorm(nn.Module):
   def __call__(self, signal: jax.Array) -> jax.Array:
     """Normalises each channel of `[..., C]`."""
     channels = signal.shape[-1:]
-    scale, variance = (self.param(name, nn.initializers.ones_init(), channels) for name in ("scale", "variance"))
-    bias, mean = (self.param(name, nn.initializers.zeros_init(), channels) for name in ("bias", "mean"))
+    ones, zeros = nn.initializers.ones_init(), nn.initializers.zeros_init()
+    scale, variance = (self.param(name, ones, channels, jnp.float32) for name in ("scale", "variance"))
+    bias, mean = (self.param(name, zeros, channels, jnp.float32) for name in ("bias", "mean"))
     factor = scale / jnp.sqrt(variance + EPSILON)
     return signal * factor + (bias - mean * factor)
 
@@ -90,7 +91,7 @@ class Block(nn.Module):
     if self.expand > 1:
       signal = nn.Dense(inside, use_bias=False, name="expand")(signal)
       signal = nn.relu6(FrozenNorm(name="expand_norm")(signal))
-    kernel = self.param("depthwise", nn.initializers.lecun_normal(), (self.kernel, self.kernel, inside))
+    kernel = self.param("depthwise", nn.initializers.lecun_normal(), (self.kernel, self.kernel, inside), jnp.float32)
     signal = nn.relu6(FrozenNorm(name="depthwise_norm")(depthwise(signal, kernel, self.stride)))
     signal = FrozenNorm(name="project_norm")(nn.Dense(self.width, use_bias=False, name="project")(signal))
     return received + signal if signal.shape == received.shape else signal

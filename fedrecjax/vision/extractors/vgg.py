@@ -52,7 +52,7 @@ class Vgg16(nn.Module):
     Returns:
       `[B, F]`, not negative.
     """
-    signal = (to_size(images, self.size) - jnp.array(MEAN)) / jnp.array(DEVIATION)
+    signal = (to_size(images, self.size) - jnp.array(MEAN, jnp.float32)) / jnp.array(DEVIATION, jnp.float32)
     for group, width in enumerate(self.widths):
       for layer in range(CONVOLUTIONS[group]):
         name = f"convolution_{group}_{layer}"

@@ -11,8 +11,9 @@ import pytest
 
 from experiments.grid import expand
 from experiments.results.cell_files import rebuild_results
-from experiments.results.integrity import CELL_FILES, damaged_cells, digest_of
+from experiments.results.integrity import CELL_FILES, damaged_cells
 from experiments.results.paths import cell_dir, clean, finished_dirs, is_finished
+from fedrecjax.datasets import digest_of
 
 ROOT = pathlib.Path(__file__).parents[3]
 CELLS = expand([{}], {"seed": "0-1", "eval.ks": "5+10"})

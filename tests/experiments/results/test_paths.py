@@ -8,8 +8,9 @@ import pytest
 
 from experiments.atomic_files import new_file, new_folder
 from experiments.grid import expand
-from experiments.results.integrity import CELL_FILES, digest_of
+from experiments.results.integrity import CELL_FILES
 from experiments.results.paths import cell_dir, clean, finished_dirs, is_finished
+from fedrecjax.datasets import digest_of
 
 CELL = expand([{}], {"eval.ks": "5+10"})[0]
 

@@ -1,6 +1,7 @@
 """The command as a process: exit statuses, and killing it."""
 
 import contextlib
+import dataclasses
 import os
 import signal
 import subprocess
@@ -56,6 +57,15 @@ def test_some_cells_failed(command):
   assert done.returncode == 1
   assert "1 of 2 cells failed" in done.stderr and "num_popular" in done.stderr and "Traceback" not in done.stderr
   assert pl.read_csv(command.folder / "results.csv")["attack"].to_list() == ["none"]
+
+
+def test_numbers_of_64_bits_change_no_result(command, tmp_path, monkeypatch):
+  assert command.run(*command.arguments(*GRID)).returncode == 0
+  monkeypatch.setenv("JAX_ENABLE_X64", "1")
+  wide = dataclasses.replace(command, folder=tmp_path / "wide")
+  done = wide.run(*wide.arguments(*GRID))
+  assert done.returncode == 0, done.stderr
+  assert_frame_equal(results(wide.folder), results(command.folder))
 
 
 @pytest.mark.parametrize("arguments", [

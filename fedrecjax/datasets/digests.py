@@ -1,0 +1,55 @@
+"""Digests of files: what tells whether data are still what a result was computed from."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import pathlib
+
+from fedrecjax.datasets.errors import DataError
+from fedrecjax.datasets.named import data_files
+
+
+def digest_of(file: pathlib.Path) -> str:
+  """SHA-256 of a file's content, hexadecimal."""
+  with file.open("rb") as stream:
+    return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def data_digest(
+  name_or_path: str | os.PathLike[str], *, data_dir: str | os.PathLike[str] | None = None
+) -> str | None:
+  """The digest of the files that a data set is read from.
+
+  Args:
+    name_or_path: as of :func:`fedrecjax.datasets.read_named`.
+    data_dir: likewise.
+
+  Returns:
+    SHA-256 of the file, hexadecimal; of several files that of the lines that `sha256sum` prints of them, by name. None
+    for data that come from no file, or whose files are not there.
+
+  Raises:
+    DataError: if a file cannot be read.
+  """
+  digests = {file.name: _remembered(file) for file in data_files(name_or_path, data_dir=data_dir)}
+  if len(digests) < 2:
+    return next(iter(digests.values()), None)
+  lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
+  return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _remembered(file: pathlib.Path) -> str:
+  """The digest, computed once while the file does not change."""
+  try:
+    status = file.stat()
+    return _digest(file, status.st_size, status.st_mtime_ns, status.st_ino)
+  except OSError as error:
+    raise DataError(f"{file}: cannot be read: {error.strerror}") from error
+
+
+@functools.lru_cache(maxsize=1000)
+def _digest(file: pathlib.Path, size: int, modified: int, inode: int) -> str:
+  del size, modified, inode
+  return digest_of(file)
