@@ -86,7 +86,9 @@ def train_round(
     client_rates(run, inputs.clients), table=structure.client_table,
   )
   loss = jnp.sum(jnp.where(is_benign, trained.loss, 0.0))
-  fault = stage_at_fault(structure, run, inputs, trained, sent.finite, update, server, private)
+  fault = stage_at_fault(
+    structure, inputs, trained, sent.finite, update, run.numbers.learning_rate, server.public, private
+  )
   report = RoundReport(loss, jnp.sum(is_benign, dtype=jnp.int32), judged, sent.stealth, fault)
   return SimulationState(server, private, sent.attack, optimizer), report
 

@@ -180,7 +180,7 @@ def assert_counts(run, flags):
       for (place, item), row in sent_rows(run, state, inputs).items()
     ]
     expected = counted(rows, set(np.flatnonzero(is_malicious).tolist()))
-    state, (_, _, found, _) = step(run.structure, run.constants, state, inputs)
+    state, (_, _, found, *_) = step(run.structure, run.constants, state, inputs)
     assert found.tolist() == expected, f"round {number}"
     total += np.array(expected)
   return total
@@ -264,7 +264,7 @@ def test_a_rule_without_filter_judges_rows_as_they_are_sent(small):
     )
   ]
   assert len(rows) == 4 * int(np.asarray(run.constants.data.training.length).sum())
-  _, (_, _, found, _) = step(run.structure, run.constants, run.state, inputs)
+  _, (_, _, found, *_) = step(run.structure, run.constants, run.state, inputs)
   assert found.tolist() == counted(rows, set())
 
 
