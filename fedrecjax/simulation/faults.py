@@ -12,9 +12,9 @@ from jax import lax
 
 from fedrecjax.clients.local_training import Trained
 from fedrecjax.numerics.optimizers import DESCENT
-from fedrecjax.simulation.records import Constants, Reports, RoundInput, Structure
+from fedrecjax.simulation.records import Reports, RoundInput, Structure
 from fedrecjax.simulation.round_attack import attacking
-from fedrecjax.types import Array, ServerState, SimulationState, Update
+from fedrecjax.types import Array, Public, SimulationState, Update
 
 
 class Stage(enum.IntEnum):
@@ -40,14 +40,15 @@ def rows_finite(row: Array, used: Array) -> Array:
   return jnp.all(jnp.isfinite(row) | ~used[:, None])
 
 
+@functools.partial(jax.jit, static_argnames="structure")
 def stage_at_fault(
   structure: Structure,
-  run: Constants,
   inputs: RoundInput,
   trained: Trained,
   attacked: Array,
   update: Update,
-  server: ServerState,
+  learning_rate: Array,
+  public: Public,
   private: Array,
 ) -> Array:
   """The first stage of a round that made a number that is not finite.
@@ -58,12 +59,12 @@ def stage_at_fault(
 
   Args:
     structure: static.
-    run: what does not change.
     inputs: the round's clients.
     trained: what they computed.
     attacked: whether all that an attack has uploaded is finite, bool scalar.
     update: of the rule.
-    server: after the round.
+    learning_rate: of the server.
+    public: parameters after the round.
     private: all clients' vectors after the round.
 
   Returns:
@@ -74,9 +75,9 @@ def stage_at_fault(
   row, used = update.items.row, update.items.item < structure.num_items
   fewer = row.shape[0] <= structure.num_items
   if structure.server_optimizer is DESCENT and fewer:
-    moved = rows_finite(run.numbers.learning_rate * row, used) & all_finite(server.public.shared)
+    moved = rows_finite(learning_rate * row, used) & all_finite(public.shared)
   else:
-    moved = all_finite(server.public)
+    moved = all_finite(public)
   # More rows than items are looked at only if they have left something in the table.
   of_rows = rows_finite(row, used) if fewer else lax.cond(moved, lambda: moved, lambda: rows_finite(row, used))
   updated = of_rows & all_finite(update.shared)

@@ -93,7 +93,9 @@ def train_round(
     client_rates(run, inputs.clients), table=structure.client_table,
   )
   loss = jnp.sum(jnp.where(is_benign, trained.loss, 0.0))
-  fault = stage_at_fault(structure, run, inputs, trained, sent.finite, served.update, served.server, private)
+  fault = stage_at_fault(
+    structure, inputs, trained, sent.finite, served.update, run.numbers.learning_rate, served.server.public, private
+  )
   report = RoundReport(
     loss, jnp.sum(is_benign, dtype=jnp.int32), served.verdicts, sent.stealth,
     jnp.stack([sent.outside, served.outside]), fault, served.update.idle,
