@@ -49,7 +49,7 @@ def run_elsewhere(options: Options, cells: Sequence[Cell], arguments: Sequence[s
     if job.status not in (DONE, FAILED):
       print(f"sweep: {shard}: {job.account}", file=sys.stderr)
     for cell in Shard(index, len(ended)).of(cells):
-      reason = _reason(options, cell, before[cell.hash], f"it was not run: {shard}, {job.account}")
+      reason = _reason(options, cell, before[cell.hash], f"it has no result: {shard}, {job.account}")
       if reason is not None:
         reasons[cell.hash] = reason
   return reasons

@@ -39,7 +39,7 @@ def failed(error):
 def test_cells_of_a_lost_job_name_it_and_its_log(sweep, command, capsys):
   assert sweep() == 1
   error = capsys.readouterr().err
-  assert [line.partition(": it was not run: ")[2] for line in failed(error)] == [f"shard 1/2, {ACCOUNT}"] * 2
+  assert [line.partition(": it has no result: ")[2] for line in failed(error)] == [f"shard 1/2, {ACCOUNT}"] * 2
   assert f"sweep: shard 1/2: {ACCOUNT}\n" in error
   assert error.endswith("sweep: 2 of 4 cells failed\n"), "there is no folder of failures to point to"
   assert results(command.folder).height == 2
