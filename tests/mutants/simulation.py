@@ -182,6 +182,8 @@ SIMULATION = (
     "if attacker is not None and attacking < 0:",
     "an attack that nobody made is not said",
     ("tests/simulation/test_run_warnings.py::test_an_attack_that_starts_after_the_end_is_said",),
+  ),
+  Mutant(
     "rows_outside_below",
     "fedrecjax/metrics/stealth.py",
     "return jnp.sum((items < 0) | (items > num_items), dtype=jnp.int32)",
