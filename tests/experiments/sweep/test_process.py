@@ -1,6 +1,5 @@
 """The command as a process: exit statuses, and killing it."""
 
-import contextlib
 import dataclasses
 import os
 import signal
@@ -18,21 +17,20 @@ from tests.experiments.sweep.test_command import GRID, TIMES, results
 MANY = ("--attack=none,random", "--seed=0-3", "--train.epochs=30")
 
 
-@contextlib.contextmanager
-def heeding_signals():
-  """Tests may run under nohup or in the background, where signals are ignored, and children inherit that."""
-  before = {one: signal.signal(one, signal.SIG_DFL) for one in (signal.SIGHUP, signal.SIGINT)}
-  try:
-    yield
-  finally:
-    for one, handler in before.items():
-      signal.signal(one, handler)
+# Tests may run under nohup or in the background, where signals are ignored, and children inherit that. Not by
+# `preexec_fn`, which forks as JAX warns against once it has been used in this process.
+HEED_SIGNALS = """
+import os, signal, sys
+for one in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+  signal.signal(one, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 def start(command, *arguments):
-  with heeding_signals():
-    return subprocess.Popen(command.line(*arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            text=True, env=os.environ | {"COLUMNS": "200"})
+  line = [sys.executable, "-c", HEED_SIGNALS, *command.line(*arguments)]
+  return subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=os.environ | {"COLUMNS": "200"})
 
 
 def wait_for_cells(command, process, count):
