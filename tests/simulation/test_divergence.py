@@ -162,7 +162,7 @@ def test_a_metric_without_a_value_is_no_fault():
   result = simulate(
     dataset, model=models.mf(dim=4), attack=attacks.explicit_boosting(), evaluation=EVALUATION,
     train=TrainConfig(epochs=2, clients_per_round=2),
-    attacker=AttackerConfig(malicious_ratio=0.25, targets="given", target_items=(0,)),
+    attacker=AttackerConfig(malicious_ratio=0.34, targets="given", target_items=(0,)),
   )
   assert np.isnan(result.metrics["er@5"]).all() and np.isfinite(result.metrics["hr@5"]).all()
 
