@@ -1,4 +1,4 @@
-"""Every relation on some configurations, and on random ones for as long as a budget lasts."""
+"""Every relation on random configurations, as many as a budget of time allows and one at least."""
 
 import time
 
@@ -7,21 +7,14 @@ import pytest
 from tests.metamorphic.configurations import MODELS, PARTS, RULES, random_case
 from tests.metamorphic.relations import RELATIONS
 
-# Seeds of configurations to which a relation applies; found by running the command.
 FIRST = 1000
-SECONDS = 90
-
-
-@pytest.mark.parametrize("relation", RELATIONS, ids=lambda one: one.__name__)
-def test_a_relation_holds(relation):
-  """Of the first configuration to which it applies."""
-  assert any(relation(random_case(seed)) for seed in range(FIRST, FIRST + 30))
+SECONDS = 45
 
 
 @pytest.mark.parametrize("relation", RELATIONS, ids=lambda one: one.__name__)
 def test_a_relation_holds_of_random_configurations(relation):
   """As many as a budget of time allows, from the same seed on every machine."""
-  end, applied, seed = time.monotonic() + SECONDS / len(RELATIONS), 0, FIRST + 100
+  end, applied, seed = time.monotonic() + SECONDS / len(RELATIONS), 0, FIRST
   while time.monotonic() < end or not applied:
     applied += relation(random_case(seed))
     seed += 1
