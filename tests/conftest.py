@@ -8,6 +8,7 @@ import itertools
 import os
 import pathlib
 import re
+import zlib
 
 # LLVM's optimiser takes half of the compile time and is not what is tested; XLA_FLAGS= leaves it
 # on. Read when jax is first used, hence before it is imported.
@@ -39,8 +40,8 @@ def slow_patterns() -> list[tuple[str, int]]:
   return [(pattern, int(quick)) for pattern, _, quick in parts]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-  """Marks the tests that slow.txt names.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+  """Marks the tests that slow.txt names, and leaves out files of slow ones that are not of the part in SLOW_PART, i/n.
 
   They are named in one list, and not where they stand: what is slow is measured over the whole suite.
   """
@@ -54,6 +55,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         named[function] += 1
         if named[function] > quick:
           item.add_marker(pytest.mark.slow)
+  if os.environ.get("SLOW_PART"):
+    index, _, count = os.environ["SLOW_PART"].partition("/")
+    left_out = [
+      item for item in items
+      if item.get_closest_marker("slow") and zlib.crc32(item.path.name.encode()) % int(count) != int(index)
+    ]
+    config.hook.pytest_deselected(items=left_out)
+    away = set(left_out)
+    items[:] = [item for item in items if item not in away]
 
 
 def _small_dataset() -> Dataset:

@@ -107,7 +107,7 @@ def test_two_steps_of_one_pixel_by_hand(monkeypatch):
     posterior_log_variance=np.log(np.float32([0.4375 * 0.36 / 0.64] * 2)), timestep=np.int32([0, 1]),
     noise_variance=np.float32([0.36, 0.64]),
   )
-  monkeypatch.setattr(jax.random, "normal", lambda key, shape: jnp.full(shape, 0.5))
+  monkeypatch.setattr(jax.random, "normal", lambda key, shape, dtype: jnp.full(shape, 0.5, dtype))
 
   def denoiser(images, timesteps):
     """Sees no noise; the variance is beta."""

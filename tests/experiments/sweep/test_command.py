@@ -39,7 +39,8 @@ def test_result_files(sweep, command, capsys):
   for row in table.iter_rows(named=True):
     folder = command.folder / "cells" / row["config_hash"]
     content = json.loads((folder / "config.json").read_text())
-    assert from_flat(content["config"]).hash() == row["config_hash"] == content["config_hash"]
+    assert row["config_hash"] == content["config_hash"] and row["data_digest"] == content["data_digest"]
+    assert from_flat(content["config"]).seed == row["seed"]
     assert set(content["config"]) <= set(table.columns)
     assert row["eval.ks"] == "5+10+20" and row["train.row_clip"] is None
     assert (row["random.max_rows"] is None) == (row["attack"] == "none")
