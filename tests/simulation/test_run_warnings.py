@@ -101,7 +101,6 @@ def test_a_rule_without_rows_enough_anywhere_is_said(rule, name):
     (defenses.multi_krum(f=0.0), [4, 4]),
     (defenses.bulyan(f=1.0, f_rule="number"), [4, 4]),
   ],
-  ids=str,
 )
 def test_items_at_which_a_rule_is_a_mean_by_hand(rule, expected):
   """Four clients; of five items the first has one row, the next two, three and four, the last none."""
