@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fedrecjax.defenses.chain import change_parts
-from fedrecjax.methods.hyperparameters import Bound
+from fedrecjax.methods.hyperparameters import Bound, owner_name
 from fedrecjax.types import (
   Array,
   AttackContext,
@@ -129,7 +129,7 @@ def method_name(kind: str, function: Any) -> str:
     while isinstance(inner, Bound) and "functions" in inner.numbers | inner.static:
       inner = (inner.numbers | inner.static)["functions"][0]
     if isinstance(inner, Bound):
-      names.append(f"{kind} {inner.constructor.__name__.rstrip('_')}")
+      names.append(f"{kind} {owner_name(inner)}")
     return part
 
   change_parts(function, note)

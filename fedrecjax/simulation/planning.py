@@ -297,8 +297,10 @@ def _uploads_as_clients(attack: Attack) -> bool:
 
 
 def _judges(defense: Defense) -> tuple[str, ...]:
-  stages = (defense.filter, defense.aggregate)
-  return tuple(name for stage in stages if stage is not None for name, _ in parts_of(stage))
+  """Names of the filters, then of the rule, which may be part of the same defence as one of them."""
+  filters = [] if defense.filter is None else [name for name, _ in parts_of(defense.filter)]
+  rule = parts_of(defense.aggregate)[0][0]
+  return (*filters, f"{rule}.rule" if rule in filters else rule)
 
 
 def _image_run(

@@ -7,7 +7,7 @@ import pytest
 
 from fedrecjax import AttackerConfig, ConfigError, EvalConfig, TrainConfig, attacks, defenses, models, simulate
 from fedrecjax.datasets import Dataset, ItemLists
-from fedrecjax.types import ClientUpdates
+from fedrecjax.types import ClientUpdates, Defense, ItemRows, Update
 from fedrecjax.uploads.rows import merge_rows
 from tests.support.views import updated
 
@@ -54,6 +54,18 @@ def test_a_filter_that_changes_nothing_is_said_of_each_part(small):
   assert result.warnings == ("norm_bound rejected and changed nothing in any round",)
   assert result.detection["norm_bound.row_benign_flagged"].sum() == 0
   assert result.detection["norm_bound.2.row_benign_flagged"].sum() > 0
+
+
+def test_a_filter_and_a_rule_of_one_defense_have_names_of_their_own(small):
+  result = run(small, attack=attacks.a_ra(), defense=defenses.hics(row_norm=1e6))
+  assert result.warnings == ("hics rejected and changed nothing in any round",)
+  keep = Defense(
+    filter=lambda state, uploads, view: (uploads, state),
+    aggregate=lambda state, uploads, view: (Update(ItemRows(uploads.item, uploads.row), kept=uploads.item < 30), state),
+    unique_rows=True,
+  )
+  names = [name for name in run(small, attack=attacks.a_ra(), defense=keep).detection if name.endswith("client_recall")]
+  assert len(names) == 2
 
 
 def alone():
