@@ -94,7 +94,9 @@ class Oracle:
     gamma=1.0,
     **readings,
   ):
-    self.benign = run.structure.num_benign
+    # Malicious clients that only poison their data run the software that every client runs.
+    by_data_alone = run.constants.parts.poison is None
+    self.following = run.structure.num_clients if by_data_alone else run.structure.num_benign
     self.num_popular, self.differences = num_popular, mining_differences
     self.before_mined, self.beta, self.gamma = before_mined, beta, gamma
     self.readings = {**DEFAULT, **readings}
@@ -107,7 +109,7 @@ class Oracle:
 
   def term(self, number, client, user, table, entries):
     nothing = 0.0, np.zeros_like(user), [np.zeros_like(user) for _ in entries]
-    if client >= self.benign:
+    if client >= self.following:
       return nothing
     received = self.received.setdefault(client, {})
     received[number] = table
@@ -181,9 +183,13 @@ def test_rounds_match_under_other_training(small, changes):
   assert assert_matches(small, changes) > 0
 
 
+@pytest.mark.parametrize(
+  "attack",
+  [attacks.pieck_uea(num_popular=5, mining_differences=1), attacks.random(max_rows=12)],
+  ids=["rows alone", "data"],
+)
 @pytest.mark.parametrize("membership", ["added", "converted"])
-def test_malicious_clients_that_make_rows_take_no_part(small, membership):
-  attack = attacks.pieck_uea(num_popular=5, mining_differences=1)
+def test_malicious_clients_take_part_where_they_only_poison_their_data(small, attack, membership):
   attacker = AttackerConfig(malicious_ratio=0.25, membership=membership)
   assert assert_matches(small, attack=attack, attacker=attacker) > 0
 
