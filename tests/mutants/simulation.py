@@ -205,7 +205,7 @@ SIMULATION = (
     "if _speaks_for_itself(name, error):",
     "if True:",
     "what a method raises itself does not name it",
-    ("tests/simulation/test_contracts.py::test_a_part_that_fails_by_itself_is_named_in_one_line",),
+    ("tests/simulation/test_method_errors.py::test_a_part_that_fails_by_itself_is_named_in_one_line",),
   ),
   Mutant(
     "memory_of_one_user",
