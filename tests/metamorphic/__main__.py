@@ -16,11 +16,12 @@ import time
 
 import jax
 
+from fedrecjax.simulation.runner import DivergedError
 from tests.metamorphic.configurations import random_case
 from tests.metamorphic.relations import RELATIONS
 
 COLUMNS = ("seed", "configuration", "relation", "outcome", "seconds")
-HELD, DOES_NOT_APPLY = "held", "does not apply"
+HELD, DOES_NOT_APPLY, DIVERGED = "held", "does not apply", "diverged"
 # Programs of a configuration are of no use to the next one, and thousands of them fill the memory.
 _CLEAR_EVERY = 10
 
@@ -30,11 +31,14 @@ def outcomes(seed: int, wanted: int) -> list[tuple[object, ...]]:
   case, rows = random_case(seed), []
   for number in range(len(RELATIONS)):
     relation = RELATIONS[(seed + number) % len(RELATIONS)]
-    if sum(row[3] != DOES_NOT_APPLY for row in rows) == wanted:
+    if sum(row[3] not in (DOES_NOT_APPLY, DIVERGED) for row in rows) == wanted:
       break
     started = time.perf_counter()
     try:
       outcome = HELD if relation(case) else DOES_NOT_APPLY
+    except DivergedError:
+      # Numbers that are not finite are neither equal nor unequal.
+      outcome = DIVERGED
     except Exception as error:
       outcome = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     rows.append((seed, case.names, relation.__name__, outcome, round(time.perf_counter() - started, 1)))
@@ -63,7 +67,7 @@ def main() -> int:
         continue
       for row in outcomes(seed, arguments.relations):
         writer.writerow(row)
-        total[row[3] if row[3] in (HELD, DOES_NOT_APPLY) else "failed"] += 1
+        total[row[3] if row[3] in (HELD, DOES_NOT_APPLY, DIVERGED) else "failed"] += 1
       file.flush()
       if seed % _CLEAR_EVERY == 0:
         jax.clear_caches()
