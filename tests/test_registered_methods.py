@@ -76,10 +76,11 @@ DEFENSES = {
 # Attacks whose pictures are made for synthetic users, and the defences that meet one of them.
 LED_BY_USERS = ("psmu_v", "psmu_pp", "gdmpd", "gdmpd_unguided")
 METHODS = [("attack", name) for name in ATTACKS] + [("defense", name) for name in DEFENSES]
+# Rounds of six clients are those of the tests below.
 SETTINGS = {
-  "added": {},
-  "converted, three targets": {"membership": "converted", "num_targets": 3},
-  "one client per round": {"clients_per_round": 1},
+  "one client per round, converted, three targets": {
+    "clients_per_round": 1, "membership": "converted", "num_targets": 3,
+  },
   "everybody in one round": {"clients_per_round": 100},
   "nobody malicious": {"malicious_ratio": 0.0},
 }

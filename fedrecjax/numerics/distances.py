@@ -20,12 +20,15 @@ def pairwise_distances(rows: jax.Array, *, squared: bool) -> jax.Array:
     `[K, K, G]`, symmetric to the last bit.
   """
   size, groups, dim = rows.shape
-  chunks = -(-dim // _DIMENSIONS_AT_ONCE)
-  padding = chunks * _DIMENSIONS_AT_ONCE - dim
+  # A loop of one step would be inlined, and what it adds up be worked out again, and rounded otherwise, wherever a
+  # distance is compared with itself.
+  at_once = min(_DIMENSIONS_AT_ONCE, -(-dim // 2))
+  chunks = max(-(-dim // at_once), 2)
+  padding = chunks * at_once - dim
   columns = jnp.moveaxis(jnp.pad(rows, ((0, 0), (0, 0), (0, padding))), 2, 0)
 
   def add_chunk(number: jax.Array, total: jax.Array) -> jax.Array:
-    for column in lax.dynamic_slice_in_dim(columns, number * _DIMENSIONS_AT_ONCE, _DIMENSIONS_AT_ONCE):
+    for column in lax.dynamic_slice_in_dim(columns, number * at_once, at_once):
       total = total + (column[:, None] - column) ** 2
     return total
 

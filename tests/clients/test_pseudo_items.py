@@ -156,7 +156,8 @@ def test_a_negative_that_is_also_drawn_becomes_one_row_of_the_client():
     np.testing.assert_allclose(row, sums[int(client), int(item)], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["mf", "ncf", "lightgcn", "fedgnn", "sasrec"])
+# One model with shared parameters, one of histories and one without either: items are drawn behind the model.
+@pytest.mark.parametrize("name", ["mf", "ncf", "sasrec"])
 def test_rounds_with_pseudo_items_stay_finite_and_reach_more_items(name):
   options = {"length": 6, "blocks": 1} if name == "sasrec" else {}
   moved = []

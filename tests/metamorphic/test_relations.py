@@ -8,7 +8,7 @@ from tests.metamorphic.configurations import MODELS, PARTS, RULES, random_case
 from tests.metamorphic.relations import RELATIONS
 
 FIRST = 1000
-SECONDS = 45
+SECONDS = 20
 
 
 @pytest.mark.parametrize("relation", RELATIONS, ids=lambda one: one.__name__)

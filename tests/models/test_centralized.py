@@ -98,8 +98,8 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("loss", ["bce", "bpr"])
-@pytest.mark.parametrize("name", MODELS)
+# The losses see scores alone; a model of histories makes them elsewhere.
+@pytest.mark.parametrize(("name", "loss"), [*((name, "bce") for name in MODELS), ("mf", "bpr"), ("sasrec", "bpr")])
 def test_one_round_of_everybody_is_full_batch_gradient_descent(name, loss):
   scores_of, model = MODELS[name]
   rate = 0.005

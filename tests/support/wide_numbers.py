@@ -26,16 +26,17 @@ def _line(equation: Any) -> str:
   return "a function of JAX"
 
 
-def wide_lines(function: Callable[..., Any], *arguments: Any) -> set[str]:
-  """Lines that compute with floats or unsigned integers of 64 bits.
+def wide_numbers(function: Callable[..., Any], *arguments: Any) -> list[str]:
+  """Lines that compute with floats or unsigned integers of 64 bits, and results of 64 bits.
 
   Counters of loops and places within arrays may be signed integers of 64 bits, which change no result.
   """
   found = set()
-  for equation in _equations(jax.make_jaxpr(function)(*arguments)):
+  program, results = jax.make_jaxpr(function, return_shape=True)(*arguments)
+  for equation in _equations(program):
     kinds = {str(getattr(result.aval, "dtype", "")) for result in equation.outvars}
     found |= {f"{_line(equation)} makes {kind}" for kind in kinds & {"float64", "uint64", "complex128"}}
-  return found
+  return sorted(found) + wide_leaves(results)
 
 
 def wide_leaves(values: Any) -> list[str]:

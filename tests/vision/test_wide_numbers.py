@@ -16,7 +16,7 @@ from fedrecjax.vision.perturbation import perturb
 from fedrecjax.vision.purification import purify, purify_all
 from fedrecjax.vision.unet import UNet, UNetConfig
 from tests.support.small_images import DENOISER, extract, random_images
-from tests.support.wide_numbers import wide_leaves, wide_lines
+from tests.support.wide_numbers import wide_leaves, wide_numbers
 from tests.vision.extractors.states import vgg_state
 from tests.vision.extractors.test_efficientnet_lite import tiny as tiny_efficientnet
 from tests.vision.extractors.test_vgg import tiny as tiny_vgg
@@ -85,6 +85,6 @@ def test_no_network_computes_in_64_bits():
     for module, arguments in ((UNet(CONFIG), (images, steps)), (SmallCnn((4, 6), 8), (images,))):
       variables = jax.eval_shape(module.init, jax.random.key(0), *arguments)
       assert not wide_leaves(variables)
-      assert not wide_lines(module.apply, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), variables),
+      assert not wide_numbers(module.apply, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), variables),
                             *arguments)
-    assert not wide_lines(functools.partial(purify, DENOISER, SCHEDULE), images, jax.random.key(0))
+    assert not wide_numbers(functools.partial(purify, DENOISER, SCHEDULE), images, jax.random.key(0))

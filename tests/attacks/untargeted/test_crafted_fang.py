@@ -216,8 +216,14 @@ def test_targeted_lie(knowledge, items, untouched):
 
 CASES = [(name, {}) for name in CONSTRUCTORS] + [("fang", {"version": "krum"})]
 OTHER_ITEMS = [("gaussian", {"items": "known"}), ("lie", {"items": "own"}), ("fang", {"items": "own"})]
-@pytest.mark.parametrize("knowledge", ["own", "benign"])
-@pytest.mark.parametrize(("name", "options"), CASES + OTHER_ITEMS, ids=str)
+# Each version with one kind of knowledge, the plain ones with both.
+NOBODY = [
+  *((name, {}, knowledge) for name in CONSTRUCTORS for knowledge in ("own", "benign")),
+  ("fang", {"version": "krum"}, "benign"), *((name, options, "own") for name, options in OTHER_ITEMS),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "knowledge"), NOBODY, ids=str)
 def test_nobody_attacks(name, options, knowledge):
   attack = CONSTRUCTORS[name](knowledge=knowledge, pool=5, **options)
   known, _, _ = knowledge_of(knowledge, network=True)
