@@ -50,10 +50,32 @@ SIMULATION = (
   Mutant(
     "exposure_of_held_out_items",
     "fedrecjax/simulation/evaluation.py",
-    'scores = scores.at[jnp.arange(size, dtype=jnp.int32)[:, None], held_out].set(-jnp.inf, mode="drop")',
-    "pass",
+    'return scores.at[places, held_out(number)].set(-jnp.inf, mode="drop")',
+    "return scores",
     "held-out items are not left out where exposure is among unseen items",
-    ("tests/simulation/test_evaluation_protocols.py::test_every_metric_of_every_user",),
+    (
+      "tests/simulation/test_evaluation_protocols.py::test_every_metric_of_every_user",
+      "tests/simulation/test_uneven_evaluation.py::test_bits_are_those_of_padded_lists",
+    ),
+  ),
+  Mutant(
+    "held_out_items_of_the_next_user",
+    "fedrecjax/simulation/evaluation.py",
+    'return jnp.where(number < length, data.held_out.at[start + number].get(mode="clip"), num_items)',
+    'return data.held_out.at[start + number].get(mode="clip")',
+    "a list of held-out items that is shorter than another goes on into the next one",
+    (
+      "tests/simulation/test_evaluation.py::test_every_metric_of_every_user",
+      "tests/simulation/test_uneven_evaluation.py::test_metrics_are_those_of_the_oracle",
+    ),
+  ),
+  Mutant(
+    "pairs_of_the_next_chunk",
+    "fedrecjax/simulation/evaluation.py",
+    "return jnp.where(used, user, size), jnp.where(used, item, 0), used & trained",
+    "return user, item, trained",
+    "what users of the next chunk have trained on is not ranked for this one",
+    ("tests/simulation/test_uneven_evaluation.py::test_metrics_are_those_of_the_oracle",),
   ),
   Mutant(
     "validation_items_recommended",
@@ -74,8 +96,8 @@ SIMULATION = (
   Mutant(
     "ndcg_of_one_ideal",
     "fedrecjax/simulation/evaluation.py",
-    "best = [jnp.asarray(discounts(k))[jnp.clip(count, 1, k)] for k in config.ks]",
-    "best = [jnp.asarray(discounts(k))[jnp.minimum(count, 1)] for k in config.ks]",
+    "best = [jnp.asarray(discounts(k))[jnp.clip(length[:, None], 1, k)] for k in config.ks]",
+    "best = [jnp.asarray(discounts(k))[jnp.minimum(length[:, None], 1)] for k in config.ks]",
     "NDCG of several held-out items is divided by the ideal of one",
     ("tests/simulation/test_evaluation_protocols.py::test_a_perfect_ranking_of_several_held_out_items_is_one",),
   ),
