@@ -27,6 +27,7 @@ from fedrecjax.defenses import chain
 from fedrecjax.federation.population import make_population
 from fedrecjax.simulation.evaluation import evaluation_data
 from fedrecjax.simulation.memory import check_memory
+from fedrecjax.simulation.participants import given_public
 from fedrecjax.simulation.runner import DivergedError, Result, simulate_config
 from fedrecjax.simulation.visual_features import check_images
 from fedrecjax.vision.visuals import Visuals
@@ -67,7 +68,7 @@ def load_datasets(cells: Sequence[Cell], data_dir: pathlib.Path | None) -> dict[
 def check_fit(
   cells: Sequence[Cell], datasets: dict[DataKey, Dataset], visuals: Mapping[VisualsKey, Visuals]
 ) -> None:
-  """Checks, before anything is trained, that images, sizes, targets and evaluation fit the data sets.
+  """Checks, before anything is trained, that images, sizes, targets, what is public and evaluation fit the data sets.
 
   Raises:
     ConfigError: if a number or a method does not fit a data set.
@@ -91,6 +92,7 @@ def check_fit(
     longest, num_items = max(config.eval.ks), datasets[key].num_items
     if longest > num_items:
       raise ConfigError(f"eval.ks must be at most the {num_items} items of {config.dataset}, got {longest}")
+    given_public(datasets[key], config.attacker)
     has_image = None if seen is None else seen.images.has_image
     population = make_population(datasets[key], config.attacker, config.seed, has_image)
     evaluation_data(

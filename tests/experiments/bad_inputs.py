@@ -47,6 +47,8 @@ class Call(NamedTuple):
   status: int = 2
 
 
+PUBLIC = ("--attack=fedrecattack", "--attacker.malicious_ratio=0.1")
+
 LINES = (
   Line("unheard.flag", ("--unheard.flag=1",)),
   Line("word", ("word",)),
@@ -111,6 +113,23 @@ LINES = (
   Line("bad.csv", ("--dataset={bad}",), content=""),
   Line("bad.csv", ("--dataset={bad}",), content="user,item,timestamp\n"),
   Line("bad.csv", ("--dataset={bad}",), content="who,what\n1,2\n"),
+  Line("bad.csv:2: expected public 'yes' to be 0 or 1", ("--dataset={bad}",), content="user,item,public\n1,2,yes\n"),
+  # Public interactions.
+  Line("/no/such/file.csv: no such file", (*PUBLIC, "--attacker.public_file=/no/such/file.csv")),
+  Line("file: format unknown from suffix", (*PUBLIC, "--attacker.public_file={file}")),
+  Line("bad.csv:3: user 24 is not in tiny.csv, expected 0 to 23", (*PUBLIC, "--attacker.public_file={bad}"),
+       content="user,item\n0,1\n24,1\n"),
+  Line("bad.csv:2: item 60 is not in tiny.csv, expected 0 to 59", (*PUBLIC, "--attacker.public_file={bad}"),
+       content="user,item\n0,60\n"),
+  Line("bad.csv:2: expected user 'ann' to be an integer", (*PUBLIC, "--attacker.public_file={bad}"),
+       content="user,item\nann,60\n"),
+  Line("attacker.public_share must be left alone where attacker.public_file is set, got 0.1",
+       (*PUBLIC, "--attacker.public_file={bad}", "--attacker.public_share=0.1"), content="user,item\n0,1\n"),
+  Line("attacker.public_share must be left alone for bad.csv, which says itself what is public",
+       (*PUBLIC, "--dataset={bad}", "--attacker.public_share=0.1", "--attacker.malicious_ratio=0.5", "--eval.ks=1"),
+       content="user,item,public\n0,1,1\n0,2,1\n1,1,0\n1,0,0\n"),
+  Line("data.too_few must be error or train_only where attacker.public_file is set",
+       (*PUBLIC, "--attacker.public_file={bad}", "--data.too_few=drop"), content="user,item\n0,1\n"),
   # Other commands.
   Line("unheard", ("--unheard=1",), bench),
   Line("unheard", ("--unheard=1",), breakdown),
