@@ -19,8 +19,10 @@ from experiments.grid import Cell
 from experiments.results.cell_files import write_cell
 from experiments.results.paths import failure_file
 from experiments.results.uploaded_images import FILE, uploaded_images
+from experiments.sweep.data_block import DataKey, kept_summary
 from experiments.sweep.progress import SweepProgress
 from experiments.sweep.visuals import VisualsKey, visuals_key
+from fedrecjax.analysis import Summary
 from fedrecjax.config import ConfigError, DataConfig, RunConfig
 from fedrecjax.datasets import Dataset, load
 from fedrecjax.defenses import chain
@@ -31,8 +33,6 @@ from fedrecjax.simulation.participants import given_public
 from fedrecjax.simulation.runner import DivergedError, Result, simulate_config
 from fedrecjax.simulation.visual_features import check_images
 from fedrecjax.vision.visuals import Visuals
-
-DataKey = tuple[str, DataConfig]
 
 
 class Terminated(BaseException):
@@ -105,6 +105,7 @@ def run_cells(
   cells: Sequence[Cell],
   *,
   datasets: dict[DataKey, Dataset],
+  summaries: Mapping[DataKey, Summary],
   visuals: Mapping[VisualsKey, Visuals],
   out_dir: pathlib.Path,
   name: Callable[[Cell], str],
@@ -117,6 +118,7 @@ def run_cells(
   Args:
     cells: to run, in this order.
     datasets: from :func:`load_datasets`.
+    summaries: of them.
     visuals: from :func:`experiments.sweep.visuals.load_visuals`.
     out_dir: folder of the results.
     name: names a cell.
@@ -134,10 +136,13 @@ def run_cells(
     started = time.perf_counter()
     seen = visuals.get(visuals_key(cell))
     try:
-      dataset = datasets[config.dataset, config.data]
+      key = (config.dataset, config.data)
+      dataset = datasets[key]
+      kept = kept_summary(cell, summaries[key], dataset, seen)
       result, diverged = _computed(config, dataset, progress.advance, debug=debug, visuals=seen)
       images = None if diverged is not None else uploaded_images(result, seen)
-      write_cell(out_dir, cell, result, version, {} if images is None else {FILE: images._asdict()}, diverged)
+      arrays = {} if images is None else {FILE: images._asdict()}
+      write_cell(out_dir, cell, result, version, arrays, diverged, summary=kept)
     except Exception as error:
       failures[cell.hash] = reason_of(error)
       # On a full disk the reason is printed at the end all the same, and other cells may fit.

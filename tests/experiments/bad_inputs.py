@@ -13,6 +13,7 @@ from experiments import baselines, popularity
 from experiments.bench.command import main as bench
 from experiments.breakdown.command import main as breakdown
 from experiments.compatibility.command import main as compatibility
+from experiments.data.command import main as data
 from experiments.image_report.command import main as image_report
 from experiments.sweep.command import main as sweep
 
@@ -135,6 +136,9 @@ LINES = (
   Line("unheard", ("--unheard=1",), breakdown),
   Line("unheard", ("--unheard=1",), image_report),
   Line("unheard", ("--unheard=1",), compatibility),
+  Line("unheard", ("--unheard=1",), data),
+  Line("/no/such/file.csv: no such file", ("/no/such/file.csv",), data),
+  Line("bad.csv: a header only", ("{bad}",), data, "user,item\n"),
   Line("--rounds", ("--rounds=a",), popularity.main),
   Line("seeds", ("--seeds=0",), baselines.main),
 )
