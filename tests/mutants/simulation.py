@@ -70,6 +70,14 @@ SIMULATION = (
     ),
   ),
   Mutant(
+    "few_users_left_too_early",
+    "fedrecjax/simulation/evaluation.py",
+    "until = length[fewer]",
+    "until = length[fewer] // 2",
+    "users with long lists are looked at alone while others have items left",
+    ("tests/simulation/test_uneven_evaluation.py::test_metrics_are_those_of_the_oracle",),
+  ),
+  Mutant(
     "pairs_of_the_next_chunk",
     "fedrecjax/simulation/evaluation.py",
     "return jnp.where(used, user, size), jnp.where(used, item, 0), used & trained",
