@@ -24,6 +24,7 @@ from fedrecjax.config import (
   parse,
 )
 from fedrecjax.config.presets import PRESET_FIELD, PROTOCOL_FIELDS
+from fedrecjax.config.run import LATER_FIELDS
 from fedrecjax.datasets import data_digest
 from fedrecjax.defenses import chain
 
@@ -138,8 +139,9 @@ def of_data(cells: Sequence[Cell], data_dir: pathlib.Path | None) -> list[Cell]:
   Raises:
     DataError: if a file cannot be read.
   """
-  digests = {name: data_digest(name, data_dir=data_dir) for name in {cell.config.dataset for cell in cells}}
-  return [_identified(cell, digests[cell.config.dataset]) for cell in cells]
+  files = [(cell.config.dataset, cell.config.attacker.public_file) for cell in cells]
+  digests = {(name, public): data_digest(name, data_dir=data_dir, public_file=public) for name, public in set(files)}
+  return [_identified(cell, digests[own]) for cell, own in zip(cells, files, strict=True)]
 
 
 def _identified(cell: Cell, digest: str | None) -> Cell:
@@ -283,7 +285,7 @@ def varying_fields(cells: Sequence[Cell]) -> list[str]:
   """
   values: dict[str, set[str]] = {}
   for cell in cells:
-    for name, value in cell.flat.items():
+    for name, value in (LATER_FIELDS | cell.flat).items():
       if not (name.startswith("attacker.") and cell.flat["attack"] == "none"):
         values.setdefault(name, set()).add(repr(value))
   return [name for name, seen in values.items() if len(seen) > 1]

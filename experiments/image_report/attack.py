@@ -16,7 +16,7 @@ from fedrecjax.config import RunConfig
 from fedrecjax.datasets import Dataset
 from fedrecjax.methods.hyperparameters import as_arguments
 from fedrecjax.metrics.ranking import hit, standing
-from fedrecjax.simulation.evaluation import EvaluationData, evaluation_data, user_vectors
+from fedrecjax.simulation.evaluation import EvaluationData, evaluation_data, masked_pairs, user_vectors
 from fedrecjax.simulation.runner import DivergedError, Result, received, simulate_config
 from fedrecjax.simulation.visual_features import seeing
 from fedrecjax.types import Model, Public
@@ -120,7 +120,8 @@ def _count_users(
     return jnp.where(eligible, together, 0.0), jnp.where(eligible, alone, 0.0), eligible
 
   def of_chunk(chunk: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-    user, masked_user, masked_item, trained = chunk
+    user, start, count = chunk
+    masked_user, masked_item, trained = masked_pairs(data.masked, start, count, user.shape[0])
     own = private.at[user].get(mode="clip")
     own = user_vectors(model, public, own, masked_user, masked_item, trained, None)
     scores = jax.vmap(model.score, in_axes=(None, 0, None))(public, own, None)
@@ -129,5 +130,5 @@ def _count_users(
     counted = lax.map(lambda one: of_user(*one), (scores, user))
     return tuple(jnp.sum(one, axis=0) for one in counted)
 
-  chunks = (data.user, data.masked_user, data.masked_item, data.trained)
+  chunks = (data.user, data.masked.start, data.masked.length)
   return tuple(jnp.sum(one, axis=0) for one in lax.map(of_chunk, chunks))

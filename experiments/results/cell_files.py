@@ -112,6 +112,8 @@ def write_cell(
   version: str,
   arrays: Mapping[str, Mapping[str, Any]],
   diverged: DivergedError | None = None,
+  *,
+  summary: Mapping[str, Any] | None = None,
 ) -> None:
   """Writes the folder of a finished cell, as a whole.
 
@@ -122,6 +124,7 @@ def write_cell(
     version: of the package.
     arrays: NumPy archives to put beside, by file name.
     diverged: how the run ended, if it did before its last point.
+    summary: of the data and of who attacks, ready for JSON; None keeps none.
   """
   metrics, per_user = cell_frames(cell, result, version, diverged)
   with new_folder(cell_dir(out_dir, cell)) as folder:
@@ -131,6 +134,8 @@ def write_cell(
         frame.write_parquet(folder / f"{name}.parquet")
     for name, archive in arrays.items():
       np.savez_compressed(folder / name, **archive)
+    if summary is not None:
+      (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     files = {file.name: digest_of(file) for file in sorted(folder.iterdir())}
     content = {"config_hash": cell.hash, "version": version, "config": cell.flat, "files": files,
                "warnings": result.warnings}

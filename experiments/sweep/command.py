@@ -91,6 +91,8 @@ def sweep(options: Options, cells: Sequence[Cell], arguments: Sequence[str]) -> 
 
 def run_here(options: Options, cells: Sequence[Cell]) -> dict[str, str]:
   """Runs the unfinished cells in this process; returns why cells failed, by their hash."""
+  from experiments.sweep.data_block import blocks_of as data_blocks
+  from experiments.sweep.data_block import summaries_of
   from experiments.sweep.progress import make_progress
   from experiments.sweep.run import (
     check_fit,
@@ -116,12 +118,16 @@ def run_here(options: Options, cells: Sequence[Cell]) -> dict[str, str]:
     todo, datasets, options.data_dir, functools.partial(print_line, console), options.out_dir / NETWORKS,
   )
   check_fit(todo, datasets, visuals)
+  summaries = summaries_of(datasets)
+  for line in data_blocks(todo, datasets, summaries, visuals):
+    print_line(console, line)
   varying = varying_fields(cells)
   epochs = sum(cell.config.train.epochs for cell in todo)
   with make_progress(console, cells=len(todo), epochs=epochs) as progress:
     return run_cells(
       todo,
       datasets=datasets,
+      summaries=summaries,
       visuals=visuals,
       out_dir=options.out_dir,
       name=lambda cell: cell_name(cell, varying),

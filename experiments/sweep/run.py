@@ -19,19 +19,20 @@ from experiments.grid import Cell
 from experiments.results.cell_files import write_cell
 from experiments.results.paths import failure_file
 from experiments.results.uploaded_images import FILE, uploaded_images
+from experiments.sweep.data_block import DataKey, kept_summary
 from experiments.sweep.progress import SweepProgress
 from experiments.sweep.visuals import VisualsKey, visuals_key
+from fedrecjax.analysis import Summary
 from fedrecjax.config import ConfigError, DataConfig, RunConfig
 from fedrecjax.datasets import Dataset, load
 from fedrecjax.defenses import chain
 from fedrecjax.federation.population import make_population
 from fedrecjax.simulation.evaluation import evaluation_data
 from fedrecjax.simulation.memory import check_memory
+from fedrecjax.simulation.participants import given_public
 from fedrecjax.simulation.runner import DivergedError, Result, simulate_config
 from fedrecjax.simulation.visual_features import check_images
 from fedrecjax.vision.visuals import Visuals
-
-DataKey = tuple[str, DataConfig]
 
 
 class Terminated(BaseException):
@@ -67,7 +68,7 @@ def load_datasets(cells: Sequence[Cell], data_dir: pathlib.Path | None) -> dict[
 def check_fit(
   cells: Sequence[Cell], datasets: dict[DataKey, Dataset], visuals: Mapping[VisualsKey, Visuals]
 ) -> None:
-  """Checks, before anything is trained, that images, sizes, targets and evaluation fit the data sets.
+  """Checks, before anything is trained, that images, sizes, targets, what is public and evaluation fit the data sets.
 
   Raises:
     ConfigError: if a number or a method does not fit a data set.
@@ -91,6 +92,7 @@ def check_fit(
     longest, num_items = max(config.eval.ks), datasets[key].num_items
     if longest > num_items:
       raise ConfigError(f"eval.ks must be at most the {num_items} items of {config.dataset}, got {longest}")
+    given_public(datasets[key], config.attacker)
     has_image = None if seen is None else seen.images.has_image
     population = make_population(datasets[key], config.attacker, config.seed, has_image)
     evaluation_data(
@@ -103,6 +105,7 @@ def run_cells(
   cells: Sequence[Cell],
   *,
   datasets: dict[DataKey, Dataset],
+  summaries: Mapping[DataKey, Summary],
   visuals: Mapping[VisualsKey, Visuals],
   out_dir: pathlib.Path,
   name: Callable[[Cell], str],
@@ -115,6 +118,7 @@ def run_cells(
   Args:
     cells: to run, in this order.
     datasets: from :func:`load_datasets`.
+    summaries: of them.
     visuals: from :func:`experiments.sweep.visuals.load_visuals`.
     out_dir: folder of the results.
     name: names a cell.
@@ -132,10 +136,13 @@ def run_cells(
     started = time.perf_counter()
     seen = visuals.get(visuals_key(cell))
     try:
-      dataset = datasets[config.dataset, config.data]
+      key = (config.dataset, config.data)
+      dataset = datasets[key]
+      kept = kept_summary(cell, summaries[key], dataset, seen)
       result, diverged = _computed(config, dataset, progress.advance, debug=debug, visuals=seen)
       images = None if diverged is not None else uploaded_images(result, seen)
-      write_cell(out_dir, cell, result, version, {} if images is None else {FILE: images._asdict()}, diverged)
+      arrays = {} if images is None else {FILE: images._asdict()}
+      write_cell(out_dir, cell, result, version, arrays, diverged, summary=kept)
     except Exception as error:
       failures[cell.hash] = reason_of(error)
       # On a full disk the reason is printed at the end all the same, and other cells may fit.

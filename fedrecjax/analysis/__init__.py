@@ -28,6 +28,7 @@ from fedrecjax.analysis.popularity import (
   user_coverage,
 )
 from fedrecjax.analysis.power_law import PowerLaw, fit_power_law, hurwitz_zeta, tail_probability
+from fedrecjax.analysis.summary import Summary, summarize, top_share
 from fedrecjax.analysis.upload_counts import (
   UploadCounts,
   draw_counts,
@@ -40,6 +41,7 @@ from fedrecjax.analysis.upload_counts import (
 __all__ = [
   "PowerLaw",
   "Rule",
+  "Summary",
   "UploadCounts",
   "covered_users",
   "degree_bound",
@@ -64,7 +66,9 @@ __all__ = [
   "proposition_2",
   "rules",
   "share_broken",
+  "summarize",
   "tail_probability",
+  "top_share",
   "trimmed_mean_rule",
   "uniformity",
   "user_coverage",

@@ -29,6 +29,9 @@ from fedrecjax.methods.fields import as_declared, expected, fits, is_optional, w
 from fedrecjax.methods.registry import Registry, described
 from fedrecjax.models import MODELS
 
+# Fields that joined later and are left out where they have this value: what was computed before them keeps its hash.
+LATER_FIELDS: dict[str, Any] = {"attacker.public_file": None}
+
 REGISTRIES: dict[str, Registry[Any]] = {"model": MODELS, "attack": ATTACKS, "defense": DEFENSES}
 
 
@@ -90,7 +93,7 @@ class RunConfig:
   def flat(self) -> dict[str, Any]:
     """All fields that apply, by dotted name; values are plain and JSON-ready (tuples as lists).
 
-    Those of images apply where there are images.
+    Those of images apply where there are images, and those of :data:`LATER_FIELDS` where they are given.
     """
     result: dict[str, Any] = {
       "dataset": self.dataset,
@@ -106,7 +109,7 @@ class RunConfig:
       for field in dataclasses.fields(section):
         value = getattr(section, field.name)
         result[f"{owner}.{field.name}"] = list(value) if isinstance(value, tuple) else value
-    return result
+    return {name: value for name, value in result.items() if name not in LATER_FIELDS or value != LATER_FIELDS[name]}
 
   def hash(self) -> str:
     """16 hexadecimal digits that depend on every field, and on nothing else."""
@@ -240,6 +243,8 @@ def from_flat(values: dict[str, Any]) -> RunConfig:
     raise ConfigError(f"field {owner}.{next(iter(fields_of[owner]))} belongs to no part of this run")
   if names["attack"] == "none":
     sections["attacker"] = sections["attacker"].without_clients()
+  require(sections["attacker"].public_file is None or sections["data"].too_few != "drop", "data.too_few",
+          "error or train_only where attacker.public_file is set, since drop numbers users anew", "drop")
   return RunConfig(dataset, methods["model"][0], methods["attack"][0], tuple(methods["defense"]), seed, **sections)
 
 

@@ -199,7 +199,10 @@ class AttackerConfig:
     own_items: random items that an added malicious client holds, for attacks of clients with data of their own;
       converted ones hold what they held as users.
     public_share: share of each user's training items that everybody can see, rounded up (FedRecAttack's xi), for
-      attacks that use them.
+      attacks that use them. It is drawn, and must be left alone where public interactions are given: by public_file, or
+      by the data set, whose file has a column `public`.
+    public_file: path of a file of public interactions in the formats of data sets, users and items by their numbers in
+      the data set, which need be no training interactions; none: they are a share, or the data set's own.
     ratio_of: what the share is of: the "users" of the data set, which are the benign clients where malicious ones are
       added and all clients where users are converted (PIECK, FedRecAttack, ClusterAttack); "all" clients (Spattack); or
       the "benign" ones.
@@ -215,6 +218,7 @@ class AttackerConfig:
   colluding: bool = True
   own_items: int = 30
   public_share: float = 0.01
+  public_file: str | None = None
   ratio_of: Literal["users", "all", "benign"] = "users"
 
   def __post_init__(self) -> None:
@@ -224,6 +228,8 @@ class AttackerConfig:
             "above attacker.start_epoch or none", self.stop_epoch)
     require(self.own_items > 0, "attacker.own_items", "positive", self.own_items)
     require(0 <= self.public_share <= 1, "attacker.public_share", "0 to 1", self.public_share)
+    require(self.public_file is None or self.public_share == AttackerConfig.public_share, "attacker.public_share",
+            "left alone where attacker.public_file is set", self.public_share)
     require(0 <= self.malicious_ratio < 1, "attacker.malicious_ratio", "at least 0 and below 1", self.malicious_ratio)
     require(self.num_targets > 0, "attacker.num_targets", "positive", self.num_targets)
     given = self.targets == "given"

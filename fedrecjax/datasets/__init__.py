@@ -21,6 +21,7 @@ from fedrecjax.datasets.named import (
   default_data_dir,
   read_named,
 )
+from fedrecjax.datasets.public import read_public
 from fedrecjax.datasets.splits import (
   REPEATS,
   SPLIT_METHODS,
@@ -63,6 +64,7 @@ __all__ = [
   "read_inter",
   "read_named",
   "read_parquet",
+  "read_public",
   "read_ratings_dat",
   "read_u_data",
   "read_user_lists",

@@ -1,4 +1,4 @@
-"""Readers of tables with the columns user, item[, timestamp][, test]: CSV and Parquet."""
+"""Readers of tables with the columns user, item[, timestamp][, test][, public]: CSV and Parquet."""
 
 import io
 import pathlib
@@ -11,7 +11,7 @@ from fedrecjax.datasets import tables
 from fedrecjax.datasets.errors import DataError
 from fedrecjax.datasets.interactions import Interactions
 
-_EXPECTED = "expected the columns user,item[,timestamp][,test]"
+_EXPECTED = "expected the columns user,item[,timestamp][,test][,public]"
 
 
 def read_csv(
@@ -21,12 +21,13 @@ def read_csv(
   time_path: pathlib.Path | None = None,
   test_path: pathlib.Path | None = None,
 ) -> Interactions:
-  """Reads comma-separated lines after a header `user,item[,timestamp][,test]`.
+  """Reads comma-separated lines after a header `user,item[,timestamp][,test][,public]`.
 
   Further columns are ignored. Integer ids are kept with their gaps; a column with any other token
   in it is numbered from 0 in order of first appearance. `timestamp` is a number on every line or
-  empty on every line; `test` is 1 for rows that the source holds out, else 0. Fields hold no
-  commas; quotes around a whole field are not part of it.
+  empty on every line; `test` is 1 for rows that the source holds out, else 0, and `public` for
+  those that everybody can see. Fields hold no commas; quotes around a whole field are not part of
+  it.
 
   Args:
     path: the file, gzipped if its name ends in `.gz`.
@@ -59,22 +60,21 @@ def read_csv(
     time = _read_companion(time_path, "time", len(lines), 2**62)
   elif "timestamp" in header:
     time = tables.time_column(fields["timestamp"], path=path, lines=lines, first_line=2)
-  test = None
+  public = _marks(fields, "public", path, lines)
+  test = _marks(fields, "test", path, lines)
   if test_path is not None:
     test = _read_companion(test_path, "test", len(lines), 1).astype(np.bool_)
-  elif "test" in header:
-    test = tables.integers(
-      fields["test"], what="test", path=path, lines=lines, first_line=2, most=1
-    ).astype(np.bool_)
-  return tables.interactions_of(path, name=name, users=users, items=items, time=time, test=test)
+  return tables.interactions_of(
+    path, name=name, users=users, items=items, time=time, test=test, public=public
+  )
 
 
 def read_parquet(path: pathlib.Path, *, name: str) -> Interactions:
-  """Reads a Parquet table with the columns user, item[, timestamp][, test].
+  """Reads a Parquet table with the columns user, item[, timestamp][, test][, public].
 
   Further columns are ignored. Integer ids are kept with their gaps, string ids are numbered from 0
   in order of first appearance. `timestamp` holds numbers or dates on every row, or nulls only;
-  `test` holds booleans or 0 and 1.
+  `test` and `public` hold booleans or 0 and 1.
 
   Args:
     path: the file, gzipped if its name ends in `.gz`.
@@ -98,11 +98,14 @@ def read_parquet(path: pathlib.Path, *, name: str) -> Interactions:
     raise DataError(f"{path}: empty table, expected at least one interaction")
   users = _parquet_ids(frame["user"], path)
   items = _parquet_ids(frame["item"], path)
-  test = None
-  if "test" in frame.columns:
-    test = _parquet_numbers(frame["test"], path, most=1).astype(np.bool_)
+  test, public = (
+    _parquet_numbers(frame[mark], path, most=1).astype(np.bool_) if mark in frame.columns else None
+    for mark in ("test", "public")
+  )
   time = _parquet_time(frame["timestamp"], path) if "timestamp" in frame.columns else None
-  return tables.interactions_of(path, name=name, users=users, items=items, time=time, test=test)
+  return tables.interactions_of(
+    path, name=name, users=users, items=items, time=time, test=test, public=public
+  )
 
 
 def _ids(
@@ -112,6 +115,18 @@ def _ids(
   if column.str.contains(r"^[+-]?\d+$").all():
     return tables.integers(column, what=what, path=path, lines=lines, first_line=2)
   return tables.renumbered(column)
+
+
+def _marks(
+  fields: pl.DataFrame, mark: str, path: pathlib.Path, lines: pl.Series
+) -> npt.NDArray[np.bool_] | None:
+  """The rows whose field is 1 and not 0; None without such a column."""
+  if mark not in fields.columns:
+    return None
+  numbers = tables.integers(
+    fields[mark], what=mark, path=path, lines=lines, first_line=2, most=1
+  )
+  return numbers.astype(np.bool_)
 
 
 def _read_companion(

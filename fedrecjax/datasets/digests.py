@@ -18,13 +18,17 @@ def digest_of(file: pathlib.Path) -> str:
 
 
 def data_digest(
-  name_or_path: str | os.PathLike[str], *, data_dir: str | os.PathLike[str] | None = None
+  name_or_path: str | os.PathLike[str],
+  *,
+  data_dir: str | os.PathLike[str] | None = None,
+  public_file: str | os.PathLike[str] | None = None,
 ) -> str | None:
   """The digest of the files that a data set is read from.
 
   Args:
     name_or_path: as of :func:`fedrecjax.datasets.read_named`.
     data_dir: likewise.
+    public_file: of public interactions, see :func:`fedrecjax.datasets.read_public`; one of the files if it is there.
 
   Returns:
     SHA-256 of the file, hexadecimal; of several files that of the lines that `sha256sum` prints of them, by name. None
@@ -33,10 +37,13 @@ def data_digest(
   Raises:
     DataError: if a file cannot be read.
   """
-  digests = {file.name: _remembered(file) for file in data_files(name_or_path, data_dir=data_dir)}
+  files = list(data_files(name_or_path, data_dir=data_dir))
+  if public_file is not None and pathlib.Path(public_file).is_file():
+    files.append(pathlib.Path(public_file))
+  digests = sorted((file.name, _remembered(file)) for file in files)
   if len(digests) < 2:
-    return next(iter(digests.values()), None)
-  lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
+    return digests[0][1] if digests else None
+  lines = "".join(f"{digest}  {name}\n" for name, digest in digests)
   return hashlib.sha256(lines.encode()).hexdigest()
 
 

@@ -27,6 +27,8 @@ class Interactions:
     num_items: number of items M; ids that never occur count.
     test: True where the source itself holds the row out, bool `[n]`; None where the source has no
       split.
+    public: True where everybody can see the row, as likes and comments, bool `[n]`; None where the
+      source does not say.
 
   Raises:
     DataError: on an empty set, columns of different lengths, or ids out of range.
@@ -39,6 +41,7 @@ class Interactions:
   num_users: int
   num_items: int
   test: BoolArray | None
+  public: BoolArray | None = None
 
   def __post_init__(self) -> None:
     object.__setattr__(self, "users", np.asarray(self.users, np.int32))
@@ -47,9 +50,13 @@ class Interactions:
       object.__setattr__(self, "time", np.asarray(self.time, np.int64))
     if self.test is not None:
       object.__setattr__(self, "test", np.asarray(self.test, np.bool_))
+    if self.public is not None:
+      object.__setattr__(self, "public", np.asarray(self.public, np.bool_))
     if len(self.users) == 0:
       raise DataError(f"{self.name}: no interactions, expected at least one")
-    for column, values in (("items", self.items), ("time", self.time), ("test", self.test)):
+    for column, values in (
+      ("items", self.items), ("time", self.time), ("test", self.test), ("public", self.public)
+    ):
       if values is not None and values.shape != self.users.shape:
         raise DataError(
           f"{self.name}: {column} has shape {values.shape}, expected {self.users.shape} as users"
@@ -162,6 +169,8 @@ class Dataset:
     test: held-out items per user: none, one or several.
     validation: items per user that are neither trained on nor ranked; None if there are none.
     features: visual features of the items, float32 `[M, F]`, zeros for items without an image; None if there are none.
+    public: items of each user that everybody can see, training items or not; None where that is not known, and attacks
+      that use public interactions are given a share of the training items (`attacker.public_share`).
 
   Raises:
     DataError: if there are not N lists, an item is out of range, no user has a training item, or features are not
@@ -175,6 +184,7 @@ class Dataset:
   test: ItemLists
   validation: ItemLists | None = None
   features: npt.NDArray[np.float32] | None = None
+  public: ItemLists | None = None
 
   def __post_init__(self) -> None:
     if self.features is not None:
@@ -186,7 +196,9 @@ class Dataset:
       if not np.isfinite(features).all():
         raise DataError(f"{self.name}: features must be finite numbers")
       object.__setattr__(self, "features", features)
-    for part, lists in (("train", self.train), ("test", self.test), ("validation", self.validation)):
+    for part, lists in (
+      ("train", self.train), ("test", self.test), ("validation", self.validation), ("public", self.public)
+    ):
       if lists is not None and lists.num_users != self.num_users:
         raise DataError(
           f"{self.name}: {lists.num_users} {part} lists, expected one for each of "
@@ -196,6 +208,8 @@ class Dataset:
     _check_range(self.name, "held-out item", self.test.items, self.num_items, self.test)
     if self.validation is not None:
       _check_range(self.name, "validation item", self.validation.items, self.num_items, self.validation)
+    if self.public is not None:
+      _check_range(self.name, "public item", self.public.items, self.num_items, self.public)
     if len(self.train.items) == 0:
       raise DataError(f"{self.name}: no training items, expected at least one")
 

@@ -31,7 +31,7 @@ def split(
   seed: int = 0,
   test_ratio: float = 0.2,
 ) -> Dataset:
-  """Divides every user's items in training and held-out items.
+  """Divides every user's items in training and held-out items; public ones are public in any part.
 
   Lists are in order of time where time is known (rows of the same time in file order), else in file
   order; `last_by_order` uses file order always.
@@ -80,6 +80,7 @@ def split(
     raise DataError(f"{name}: split 'given' needs rows marked as test by the source, found none")
 
   order = _order_within_users(interactions, use_time=chosen != "last_by_order")
+  public = _public_rows(interactions, order, repeats)
   if repeats == "drop":
     kept = _first_of_pairs(interactions, training_first=chosen == "given")
     order = order[kept[order]]
@@ -97,7 +98,7 @@ def split(
       f"{'a training row' if chosen == 'given' else f'at least {least} row' + 's' * (least > 1)} "
       "(too_few=train_only or drop lets them pass)"
     )
-  num_users = interactions.num_users
+  num_users, number = interactions.num_users, np.arange(interactions.num_users)
   if too_few == "train_only" and chosen != "given":
     held_out &= ~short[users]
   elif too_few == "drop":
@@ -105,7 +106,9 @@ def split(
     if not stay.any():
       raise DataError(f"{name}: all {num_users} users have too few rows for split '{chosen}'")
     order, held_out = order[stay[users]], held_out[stay[users]]
-    users = (np.cumsum(stay) - 1)[users[stay[users]]]
+    number = np.cumsum(stay) - 1
+    users = number[users[stay[users]]]
+    public = public[stay[interactions.users[public]]]
     num_users = int(stay.sum())
   items = interactions.items[order]
   aside = _last_but_one(users, held_out) if method == "last_two" else np.zeros_like(held_out)
@@ -120,7 +123,21 @@ def split(
     train=parts[0],
     test=parts[1],
     validation=parts[2] if method == "last_two" else None,
+    public=None if interactions.public is None else ItemLists.from_pairs(
+      number[interactions.users[public]], interactions.items[public], num_users=num_users
+    ),
   )
+
+
+def _public_rows(interactions: Interactions, order: IntArray, repeats: str) -> IntArray:
+  """The rows of `order` that everybody can see; with `repeats="drop"` the first of each pair among them."""
+  if interactions.public is None:
+    return order[:0]
+  rows = order[interactions.public[order]]
+  if repeats == "keep":
+    return rows
+  pairs = interactions.users[rows].astype(np.int64) * interactions.num_items + interactions.items[rows]
+  return rows[np.sort(np.unique(pairs, return_index=True)[1])]
 
 
 def _last_but_one(users: IntArray, held_out: BoolArray) -> BoolArray:

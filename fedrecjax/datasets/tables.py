@@ -183,6 +183,7 @@ def interactions_of(
   items: npt.NDArray[np.int64],
   time: npt.NDArray[np.int64] | None = None,
   test: npt.NDArray[np.bool_] | None = None,
+  public: npt.NDArray[np.bool_] | None = None,
   every_user: npt.NDArray[np.int64] | None = None,
 ) -> Interactions:
   """The interactions that a file holds, with the users and items that its ids stand for.
@@ -194,6 +195,7 @@ def interactions_of(
     items: ids from 0 `[n]`.
     time: orders a user's interactions `[n]`, if known.
     test: which interactions the source holds out `[n]`, if it has a split.
+    public: which ones everybody can see `[n]`, if it says so.
     every_user: users in the file, those without an interaction too; by default `users`.
 
   Returns:
@@ -210,6 +212,7 @@ def interactions_of(
     num_users=count_ids(users if every_user is None else every_user, what="user", path=path),
     num_items=count_ids(items, what="item", path=path),
     test=test,
+    public=public,
   )
 
 

@@ -31,9 +31,9 @@ def read_user_lists(
   Raises:
     DataError: naming the first line that is not of this form, or that lists a user again.
   """
-  parts = [_read_part(path)]
+  parts = [read_part(path)]
   if test_path is not None:
-    parts.append(_read_part(test_path))
+    parts.append(read_part(test_path))
   users = np.concatenate([part[0] for part in parts])
   items = np.concatenate([part[1] for part in parts])
   if len(users) == 0:
@@ -66,10 +66,14 @@ def companion_test_file(path: pathlib.Path) -> pathlib.Path | None:
   return None
 
 
-def _read_part(
+def read_part(
   path: pathlib.Path,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-  """Users and items, row for row, and the user of every line, who may have no items."""
+  """Users and items of one file, row for row, and the user of every line, who may have no items.
+
+  Raises:
+    DataError: naming the first line that is not of this form, or that lists a user again.
+  """
   lines = tables.read_lines(path)
   words = (
     lines.to_frame("line")

@@ -23,17 +23,38 @@ SCORES_PER_CHUNK = 2**21
 TARGET_NDCG_K = 10
 
 
+class Masked(NamedTuple):
+  """Pairs that are not ranked, training pairs and items set aside: those of one chunk of users after those of another.
+
+  Attributes:
+    start: first pair of each chunk, int32 `[chunks]`.
+    length: number of its pairs, int32 `[chunks]`.
+    user: place of each pair's user within its chunk, int32 `[E]`; the end may be padded.
+    item: int32 `[E]`.
+    trained: which of them are training pairs, bool `[E]`.
+    room: float32 `[R, 0]`: R is the most pairs of a chunk, a shape since it is a capacity.
+  """
+
+  start: jax.Array
+  length: jax.Array
+  user: jax.Array
+  item: jax.Array
+  trained: jax.Array
+  room: jax.Array
+
+
 class EvaluationData(NamedTuple):
   """Users in chunks of B (the last may be padded), with what is ranked and what is masked.
 
+  Users with more held-out items come first. Lists lie end to end, those of one chunk after those of another, so that a
+  long one takes no room in others.
+
   Attributes:
     user: int32 `[chunks, B]`; N where padded.
-    held_out: held-out items, int32 `[chunks, B, H]`; M where a user has fewer than H.
-    most: largest number of held-out items of a user in the chunk, int32 `[chunks]`.
-    masked_user: place within the chunk of each pair that is not ranked, training pairs and items set aside, int32
-      `[chunks, E]`; B where padded.
-    masked_item: its item, int32 `[chunks, E]`.
-    trained: which of those are training pairs, bool `[chunks, E]`.
+    start: first held-out item of each user, int32 `[chunks, B]`.
+    length: number of its held-out items, int32 `[chunks, B]`; 0 where padded.
+    held_out: held-out items, int32 `[P]`.
+    masked: pairs that are not ranked.
     targets: int32 `[T]`.
     complement: for drawing candidates; None for full ranking.
     history: latest training items of each user in order, unused places (M) first, int32 `[chunks, B, L]`; None for
@@ -41,11 +62,10 @@ class EvaluationData(NamedTuple):
   """
 
   user: jax.Array
+  start: jax.Array
+  length: jax.Array
   held_out: jax.Array
-  most: jax.Array
-  masked_user: jax.Array
-  masked_item: jax.Array
-  trained: jax.Array
+  masked: Masked
   targets: jax.Array
   complement: Complement | None
   history: jax.Array | None = None
@@ -97,26 +117,10 @@ def evaluation_data(
   order = order[chosen[order]]
   size = int(np.clip(SCORES_PER_CHUNK // (dataset.num_items * width), 1, len(order)))
   chunks = -(-len(order) // size)
-  padded = np.full(chunks * size, len(users), np.int32)
-  padded[: len(order)] = order
-  user = padded.reshape(chunks, size)
-  lists = np.full((chunks * size, int(lengths.max())), dataset.num_items, np.int32)
-  for place, one in enumerate(order):
-    lists[place, : lengths[one]] = held_out_of[one]
-  held_out = lists.reshape(chunks, size, -1)
-  masked = [[_masked(dataset, users[one]) for one in chunk.tolist() if one < len(users)] for chunk in user]
-  most_pairs = max(sum(len(items) for items, _ in chunk) for chunk in masked)
-  masked_user = np.full((chunks, most_pairs), size, np.int32)
-  masked_item = np.zeros((chunks, most_pairs), np.int32)
-  trained = np.zeros((chunks, most_pairs), bool)
-  for number, chunk in enumerate(masked):
-    sizes = [len(items) for items, _ in chunk]
-    count = sum(sizes)
-    masked_user[number, :count] = np.repeat(np.arange(len(chunk)), sizes)
-    if count:
-      masked_item[number, :count], trained[number, :count] = (np.concatenate(part) for part in zip(*chunk, strict=True))
-  most = (held_out < dataset.num_items).sum(axis=2).max(axis=1)
-  arrays = (user, held_out, most, masked_user, masked_item)
+  user, length = np.full(chunks * size, len(users)), np.zeros(chunks * size, np.int64)
+  user[: len(order)], length[: len(order)] = order, lengths[order]
+  held_out = np.concatenate([held_out_of[one] for one in order])
+  start = np.cumsum(length) - length
   histories = None
   if history > 0:
     read = np.full((chunks * size, history), dataset.num_items, np.int32)
@@ -124,10 +128,27 @@ def evaluation_data(
       items = dataset.train.of(users[one])[-history:]
       read[place, history - len(items) :] = items
     histories = jnp.asarray(read.reshape(chunks, size, history))
-  return EvaluationData._make([
-    *(jnp.asarray(array, jnp.int32) for array in arrays), jnp.asarray(trained), jnp.asarray(targets, jnp.int32),
-    complement, histories,
+  of_users = (array.reshape(chunks, size) for array in (user, start, length))
+  arrays = (jnp.asarray(array, jnp.int32) for array in (*of_users, held_out))
+  masked = _end_to_end([
+    [_masked(dataset, users[one]) for one in order[first : first + size]] for first in range(0, len(order), size)
   ])
+  return EvaluationData._make([*arrays, masked, jnp.asarray(targets, jnp.int32), complement, histories])
+
+
+def _end_to_end(chunks: list[list[tuple[np.ndarray, np.ndarray]]]) -> Masked:
+  """Lays out the pairs of every user in every chunk, which are as :func:`_masked` has them."""
+  of_users = [[len(items) for items, _ in chunk] for chunk in chunks]
+  length = np.array([sum(lengths) for lengths in of_users], np.int64)
+  start, room = np.cumsum(length) - length, int(length.max())
+  # A piece of as many pairs as the largest chunk has can be cut out for every chunk.
+  padding = np.zeros(int((start + room).max() - length.sum()), np.int64)
+  user = np.concatenate([*(np.repeat(np.arange(len(lengths)), lengths) for lengths in of_users), padding])
+  item, trained = (
+    np.concatenate([*(pairs[part] for chunk in chunks for pairs in chunk), padding]) for part in range(2)
+  )
+  arrays = (jnp.asarray(array, jnp.int32) for array in (start, length, user, item))
+  return Masked._make([*arrays, jnp.asarray(trained, bool), jnp.zeros((room, 0), jnp.float32)])
 
 
 def _masked(dataset: Dataset, user: int) -> tuple[np.ndarray, np.ndarray]:
@@ -137,6 +158,29 @@ def _masked(dataset: Dataset, user: int) -> tuple[np.ndarray, np.ndarray]:
     return items, np.ones(len(items), bool)
   aside = dataset.validation.of(user)
   return np.concatenate([items, aside]), np.arange(len(items) + len(aside)) < len(items)
+
+
+def masked_pairs(
+  masked: Masked, start: jax.Array, length: jax.Array, size: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """The pairs of a chunk that are not ranked, at a fixed number of places R.
+
+  Args:
+    masked: of :func:`evaluation_data`.
+    start: first pair of the chunk, a scalar.
+    length: number of its pairs, a scalar.
+    size: users in a chunk B.
+
+  Returns:
+    Place of each pair's user within the chunk, int32 `[R]`, B where unused; its item, int32 `[R]`; and whether it is a
+    training pair, bool `[R]`.
+  """
+  room = masked.room.shape[0]
+  used = jnp.arange(room, dtype=jnp.int32) < length
+  user, item, trained = (
+    lax.dynamic_slice_in_dim(one, start, room) for one in (masked.user, masked.item, masked.trained)
+  )
+  return jnp.where(used, user, size), jnp.where(used, item, 0), used & trained
 
 
 def _candidates(
@@ -228,9 +272,14 @@ def evaluate(
   num_items = public.items.shape[0]
   num_ks = len(config.ks)
   size = data.user.shape[1]
+  # Lists get shorter within a chunk: once few users have an item left, only the first ones are looked at. Where each
+  # has one there is nothing to gain, and two loops less to compile.
+  several = data.held_out.shape[0] > data.user.size
+  widths = sorted({size, -(-size // 8), -(-size // 64)}, reverse=True) if several else [size]
 
   def of_chunk(chunk: tuple[Any, ...]) -> jax.Array:
-    user, held_out, most, masked_user, masked_item, trained, history = chunk
+    user, start, length, masked_start, masked_length, history = chunk
+    masked_user, masked_item, trained = masked_pairs(data.masked, masked_start, masked_length, size)
     known = None if neighbors is None else vectors_of(neighbors, private, user)
     own = private.at[user].get(mode="clip")
     own = user_vectors(model, public, own, masked_user, masked_item, trained, history, known)
@@ -248,16 +297,28 @@ def evaluate(
       values = [hit(place, k) for k in config.ks] + [gain(place, k) for k in config.ks]
       return jnp.where(item < num_items, jnp.stack(values), 0.0)
 
-    def add_held_out(number: jax.Array, total: jax.Array) -> jax.Array:
-      return total + jax.vmap(utility_of)(own, scores, user, held_out[:, number])
+    def held_out(number: jax.Array) -> jax.Array:
+      return jnp.where(number < length, data.held_out.at[start + number].get(mode="clip"), num_items)
 
-    utility = lax.fori_loop(0, most, add_held_out, jnp.zeros((size, 2 * num_ks), jnp.float32))
-    count = jnp.sum(held_out < num_items, axis=1, dtype=jnp.int32)[:, None]
-    best = [jnp.asarray(discounts(k))[jnp.clip(count, 1, k)] for k in config.ks]
-    largest = jnp.concatenate([jnp.broadcast_to(jnp.maximum(count, 1), (size, num_ks)), *best], axis=1)
-    utility = jnp.where(count > 0, utility / largest, jnp.nan)
+    def add_held_out(number: jax.Array, total: jax.Array) -> jax.Array:
+      ranked = (one[: len(total)] for one in (own, scores, user, held_out(number)))
+      return total + jax.vmap(utility_of)(*ranked)
+
+    utility, done = jnp.zeros((size, 2 * num_ks), jnp.float32), jnp.int32(0)
+    for first, fewer in zip(widths, (*widths[1:], 0), strict=True):
+      until = length[fewer]
+      utility = utility.at[:first].set(lax.fori_loop(done, until, add_held_out, utility[:first]))
+      done = until
+    best = [jnp.asarray(discounts(k))[jnp.clip(length[:, None], 1, k)] for k in config.ks]
+    largest = jnp.concatenate([jnp.broadcast_to(jnp.maximum(length, 1)[:, None], (size, num_ks)), *best], axis=1)
+    utility = jnp.where(length[:, None] > 0, utility / largest, jnp.nan)
     if config.exposure_among == "unseen":
-      scores = scores.at[jnp.arange(size, dtype=jnp.int32)[:, None], held_out].set(-jnp.inf, mode="drop")
+      places = jnp.arange(size, dtype=jnp.int32)
+
+      def hide_held_out(number: jax.Array, scores: jax.Array) -> jax.Array:
+        return scores.at[places, held_out(number)].set(-jnp.inf, mode="drop")
+
+      scores = lax.fori_loop(0, length[0], hide_held_out, scores)
 
     def exposure_of(scores: jax.Array) -> jax.Array:
       # A score that is no number hides no target: a metric has no value for lack of data alone.
@@ -269,9 +330,7 @@ def evaluate(
 
     return jnp.concatenate([utility, jax.vmap(exposure_of)(scores)], axis=1)
 
-  chunks = (
-    data.user, data.held_out, data.most, data.masked_user, data.masked_item, data.trained, data.history
-  )
+  chunks = (data.user, data.start, data.length, data.masked.start, data.masked.length, data.history)
   per_chunk = lax.map(of_chunk, chunks)
   values = jnp.full((num_users, 3 * num_ks + 1), jnp.nan, jnp.float32)
   values = values.at[data.user.reshape(-1)].set(per_chunk.reshape(-1, values.shape[1]), mode="drop")

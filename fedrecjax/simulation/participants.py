@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from fedrecjax.config import AttackerConfig, ConfigError, TrainConfig
-from fedrecjax.datasets import Dataset, ItemLists
+from fedrecjax.datasets import Dataset, ItemLists, read_public
 from fedrecjax.federation.participation import Rounds, attacking_from_to, draw_pool, draw_rounds
 from fedrecjax.federation.population import Population, make_population, num_malicious, own_lists, public_part
 from fedrecjax.simulation.contracts import ContractError, checked, first_line, method_name
@@ -72,12 +72,14 @@ class Attackers(NamedTuple):
     samples: of the attack; None if nobody is malicious.
     state: of the attack before the first round.
     profiles: items that each malicious client trains on; None without data of their own.
+    notes: lines on what it was given that the user should know.
   """
 
   poison: Any
   samples: Any
   state: Any
   profiles: list[np.ndarray] | None
+  notes: tuple[str, ...] = ()
 
 
 def prepare_attackers(
@@ -88,6 +90,7 @@ def prepare_attackers(
   somebody = population.num_malicious > 0
   if not somebody and attack.images is None:
     return Attackers(None, None, (), None)
+  granted, notes = _granted_interactions(dataset, attack, who, seed)
   context = AttackContext(
     num_items=dataset.num_items,
     num_malicious=population.num_malicious if attack.images is None else who.invented,
@@ -95,7 +98,7 @@ def prepare_attackers(
     dim=dim,
     rounds=who.rounds.malicious,
     popularity=dataset.popularity if "popularity" in attack.requires else None,
-    interactions=_granted_interactions(dataset, attack, who, seed),
+    interactions=granted,
     has_image=who.has_image,
   )
   profiles = None
@@ -106,19 +109,44 @@ def prepare_attackers(
       profiles = own_lists(dataset, population, who.attacker, np.random.default_rng([seed, 1]))
       context = context._replace(own=ItemLists.from_lists(profiles))
     state = checked("attack", "init", attack.init)(key, context)
-  return Attackers(attack.poison if somebody else None, attack.samples if somebody else None, state, profiles)
+  return Attackers(attack.poison if somebody else None, attack.samples if somebody else None, state, profiles, notes)
+
+
+def given_public(dataset: Dataset, attacker: AttackerConfig) -> ItemLists | None:
+  """What everybody can see of all users' interactions, where that is given; None where it is to be drawn.
+
+  Raises:
+    ConfigError: if it is given twice, or given and to be drawn.
+    DataError: if `attacker.public_file` cannot be read.
+  """
+  if dataset.public is None:
+    return None if attacker.public_file is None else read_public(attacker.public_file, dataset)
+  for field in ("public_file", "public_share"):
+    value = getattr(attacker, field)
+    if value != getattr(AttackerConfig, field):
+      raise ConfigError(f"attacker.{field} must be left alone for {dataset.name}, which says itself what is public, got"
+                        f" {value!r}")
+  return dataset.public
 
 
 def _granted_interactions(
   dataset: Dataset, attack: Attack, who: Participants, seed: int
-) -> ItemLists | None:
-  """What the attack may know about who interacted with what."""
+) -> tuple[ItemLists | None, tuple[str, ...]]:
+  """What the attack may know about who interacted with what, and a line where it is not what clients train on."""
+  public, users = given_public(dataset, who.attacker), who.population.users
   if not attack.requires & {"interactions", "public_interactions"}:
-    return None
-  lists = ItemLists.from_lists([dataset.train.of(user) for user in who.population.users])
+    return None, ()
+  lists = ItemLists.from_lists([dataset.train.of(user) for user in users])
   if "interactions" in attack.requires:
-    return lists
-  return public_part(lists, who.attacker.public_share, np.random.default_rng([seed, 3]))
+    return lists, ()
+  if public is None:
+    return public_part(lists, who.attacker.public_share, np.random.default_rng([seed, 3])), ()
+  seen = ItemLists.from_lists([public.of(user) for user in users])
+  others = sum(int((~np.isin(seen.of(client), lists.of(client))).sum()) for client in range(len(users)))
+  if others == 0:
+    return seen, ()
+  return seen, (f"{others} of {len(seen.items)} public interactions are no training interactions of their users; the"
+                " attack sees them all the same",)
 
 
 @contextlib.contextmanager

@@ -68,6 +68,7 @@ class Run(NamedTuple):
     defense: likewise.
     attacker: malicious clients as asked for; None if no attack uploads as a client does.
     images: the steps in which images are uploaded; None if no attack changes images.
+    notes: lines on what the attack was given that the user should know.
   """
 
   structure: Structure
@@ -81,6 +82,7 @@ class Run(NamedTuple):
   defense: str | None
   attacker: AttackerConfig | None
   images: ImageRun | None = None
+  notes: tuple[str, ...] = ()
 
 
 @jax.jit
@@ -195,6 +197,7 @@ def plan(
     *names,
     attacker if uploads else None,
     _image_run(attack, defense, who, visuals, keys.images),
+    attackers.notes,
   )
 
 

@@ -55,7 +55,7 @@ class Result(NamedTuple):
       :func:`fedrecjax.simulation.image_step.image_columns`; empty without an attack by images.
     pictures: the targets' images after the last step; None without one.
     warnings: a line for each thing that was asked for and never happened, see
-      :func:`fedrecjax.simulation.run_warnings.warnings_of`.
+      :func:`fedrecjax.simulation.run_warnings.warnings_of`, and for public interactions that nobody trains on.
   """
 
   metrics: dict[str, np.ndarray]
@@ -174,10 +174,10 @@ def _result(
     stealth=stealth_columns(np.concatenate(told.stealth)) if told.stealth else {},
     images={name: column for name, column in provider.columns().items() if name != IMPOSSIBLE},
     pictures=provider.pictures,
-    warnings=warnings_of(
+    warnings=(*run.notes, *warnings_of(
       run.attack, run.attacker, attacking=int((run.rounds.malicious >= 0).sum()), judged=told.judged, idle=told.idle,
       rule=run.judges[-1],
-    ),
+    )),
   )
 
 

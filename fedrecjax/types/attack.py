@@ -26,8 +26,9 @@ class AttackContext(NamedTuple):
       `[rounds, A]`. Used to size what an attack stores; the simulated attacker does not act on it.
     popularity: interactions of each item in the training data `[M]`, or None unless the attack requires
       `"popularity"`.
-    interactions: the benign users' training items, an :class:`fedrecjax.datasets.ItemLists` by user: all of them if
-      the attack requires `"interactions"`, the public ones if it requires `"public_interactions"`, else None.
+    interactions: the benign users' training items, an :class:`fedrecjax.datasets.ItemLists` by user, if the attack
+      requires `"interactions"`; their public items, which need be no training items where they are given, if it
+      requires `"public_interactions"`; else None.
     own: the malicious clients' own training items, an :class:`fedrecjax.datasets.ItemLists` by malicious client, in
       `init`, if the attack requires `"own_data"`; else None.
     has_image: which items have an image, bool `[M]`; None where no images are given.

@@ -73,3 +73,15 @@ def test_files_are_those_that_are_read(tmp_path):
   write(tmp_path / "mine", train__txt="0 1 2\n1 2 3\n", test__txt="0 3\n1 1\n")
   found = read_named(tmp_path / "mine")
   assert found.test is not None and len(data_files(tmp_path / "mine")) == 2
+
+
+def test_a_file_of_public_interactions_is_one_of_the_files(tmp_path):
+  write(tmp_path, tiny__csv="user,item\n0,1\n", public__csv="user,item\n0,0\n")
+  write(tmp_path / "other", tiny__csv="user,item\n0,0\n")
+  data, public = tmp_path / "tiny.csv", sha("user,item\n0,0\n")
+  assert data_digest("synthetic", public_file=tmp_path / "public.csv") == public
+  both = sha(f"{public}  public.csv\n{data_digest(data)}  tiny.csv\n")
+  assert data_digest(data, public_file=tmp_path / "public.csv") == both
+  assert data_digest(data, public_file=tmp_path / "nowhere.csv") == data_digest(data)
+  # Of the same name in another folder, it is another file all the same.
+  assert data_digest(data, public_file=tmp_path / "other" / "tiny.csv") not in (data_digest(data), public, both)

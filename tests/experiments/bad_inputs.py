@@ -13,6 +13,7 @@ from experiments import baselines, popularity
 from experiments.bench.command import main as bench
 from experiments.breakdown.command import main as breakdown
 from experiments.compatibility.command import main as compatibility
+from experiments.data.command import main as data
 from experiments.image_report.command import main as image_report
 from experiments.sweep.command import main as sweep
 
@@ -46,6 +47,8 @@ class Call(NamedTuple):
   call: Callable[[frj.Dataset], Any]
   status: int = 2
 
+
+PUBLIC = ("--attack=fedrecattack", "--attacker.malicious_ratio=0.1")
 
 LINES = (
   Line("unheard.flag", ("--unheard.flag=1",)),
@@ -111,11 +114,31 @@ LINES = (
   Line("bad.csv", ("--dataset={bad}",), content=""),
   Line("bad.csv", ("--dataset={bad}",), content="user,item,timestamp\n"),
   Line("bad.csv", ("--dataset={bad}",), content="who,what\n1,2\n"),
+  Line("bad.csv:2: expected public 'yes' to be 0 or 1", ("--dataset={bad}",), content="user,item,public\n1,2,yes\n"),
+  # Public interactions.
+  Line("/no/such/file.csv: no such file", (*PUBLIC, "--attacker.public_file=/no/such/file.csv")),
+  Line("file: format unknown from suffix", (*PUBLIC, "--attacker.public_file={file}")),
+  Line("bad.csv:3: user 24 is not in tiny.csv, expected 0 to 23", (*PUBLIC, "--attacker.public_file={bad}"),
+       content="user,item\n0,1\n24,1\n"),
+  Line("bad.csv:2: item 60 is not in tiny.csv, expected 0 to 59", (*PUBLIC, "--attacker.public_file={bad}"),
+       content="user,item\n0,60\n"),
+  Line("bad.csv:2: expected user 'ann' to be an integer", (*PUBLIC, "--attacker.public_file={bad}"),
+       content="user,item\nann,60\n"),
+  Line("attacker.public_share must be left alone where attacker.public_file is set, got 0.1",
+       (*PUBLIC, "--attacker.public_file={bad}", "--attacker.public_share=0.1"), content="user,item\n0,1\n"),
+  Line("attacker.public_share must be left alone for bad.csv, which says itself what is public",
+       (*PUBLIC, "--dataset={bad}", "--attacker.public_share=0.1", "--attacker.malicious_ratio=0.5", "--eval.ks=1"),
+       content="user,item,public\n0,1,1\n0,2,1\n1,1,0\n1,0,0\n"),
+  Line("data.too_few must be error or train_only where attacker.public_file is set",
+       (*PUBLIC, "--attacker.public_file={bad}", "--data.too_few=drop"), content="user,item\n0,1\n"),
   # Other commands.
   Line("unheard", ("--unheard=1",), bench),
   Line("unheard", ("--unheard=1",), breakdown),
   Line("unheard", ("--unheard=1",), image_report),
   Line("unheard", ("--unheard=1",), compatibility),
+  Line("unheard", ("--unheard=1",), data),
+  Line("/no/such/file.csv: no such file", ("/no/such/file.csv",), data),
+  Line("bad.csv: a header only", ("{bad}",), data, "user,item\n"),
   Line("--rounds", ("--rounds=a",), popularity.main),
   Line("seeds", ("--seeds=0",), baselines.main),
 )

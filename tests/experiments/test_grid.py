@@ -12,6 +12,7 @@ from experiments.grid import (
   expand,
   field_values,
   in_order_of_structure,
+  of_data,
   parse_only,
   parse_shard,
   select,
@@ -173,3 +174,17 @@ def test_cells_are_selected_by_values_of_fields():
                         ("attack=cluster", "leaves none of the 12 cells")):
     with pytest.raises(UsageError, match=message):
       select(cells, parse_only(text))
+
+
+def test_files_of_public_interactions_tell_cells_apart_by_name_and_content(tmp_path):
+  first, second = tmp_path / "first.txt", tmp_path / "second.txt"
+  first.write_text("0 1\n")
+  second.write_text("0 1\n")
+  cells = expand([{}], {"attack": "none,fedrecattack", "attacker.public_file": f"none,{first},{second}"})
+  assert len(cells) == 4 and "attacker.public_file" in varying_fields(cells)
+  plain = {cell.hash for cell in expand([{}], {"attack": "none,fedrecattack"})}
+  before = of_data(cells, None)
+  assert len({cell.hash for cell in before}) == 4
+  assert {cell.hash for cell in before if cell.data_digest is None} == plain
+  first.write_text("0 2\n")
+  assert [one.hash == two.hash for one, two in zip(before, of_data(cells, None), strict=True)].count(False) == 1

@@ -145,7 +145,7 @@ def renamed_users_and_items_have_the_same_metrics(case: Case) -> bool:
   place = np.argsort(items)
   data = run.constants.data.evaluation
   renamed = data._replace(
-    held_out=_renamed(data.held_out, items), masked_item=_renamed(data.masked_item, items),
+    held_out=_renamed(data.held_out, items), masked=data.masked._replace(item=_renamed(data.masked.item, items)),
     targets=_renamed(data.targets, items),
     history=None if data.history is None else _renamed(data.history, items),
   )

@@ -8,7 +8,7 @@ import pytest
 from fedrecjax import models
 from fedrecjax.config import TrainConfig
 from fedrecjax.datasets import Dataset, ItemLists
-from fedrecjax.simulation.evaluation import evaluate, user_vectors
+from fedrecjax.simulation.evaluation import evaluate, masked_pairs, user_vectors
 from tests.models import references
 from tests.models.clients import network_of
 from tests.models.rounds import as_doubles
@@ -42,8 +42,9 @@ def scores_of(model, run, neighbors=None):
   data, public = run.constants.data.evaluation, run.state.server.public
   user = data.user[0]
   vectors = user_vectors(
-    model, public, run.state.private[user], data.masked_user[0], data.masked_item[0],
-    data.trained[0], None if data.history is None else data.history[0], neighbors,
+    model, public, run.state.private[user],
+    *masked_pairs(data.masked, data.masked.start[0], data.masked.length[0], len(user)),
+    None if data.history is None else data.history[0], neighbors,
   )  # fmt: skip
   scores = jax.vmap(model.score, in_axes=(None, 0, None))(public, vectors, None)
   return np.asarray(scores)[np.argsort(user)]

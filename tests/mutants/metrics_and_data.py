@@ -144,6 +144,22 @@ SPLITS = (
     ("tests/datasets/test_last_two.py::test_time_decides_and_the_file_breaks_ties",),
   ),
   Mutant(
+    "public_items_of_other_users",
+    "fedrecjax/simulation/participants.py",
+    "seen = ItemLists.from_lists([public.of(user) for user in users])",
+    "seen = ItemLists.from_lists([public.of(user) for user in range(len(users))])",
+    "where users are converted, others' public items are taken for those of the benign ones",
+    ("tests/attacks/test_public_interactions.py::test_only_benign_users_items_are_seen",),
+  ),
+  Mutant(
+    "public_rows_by_their_first_row",
+    "fedrecjax/datasets/splits.py",
+    "rows = order[interactions.public[order]]",
+    "rows = order[_first_of_pairs(interactions, training_first=False)[order] & interactions.public[order]]",
+    "a pair is public only if its first row is",
+    ("tests/datasets/test_public.py::test_a_pair_is_public_if_one_of_its_rows_is",),
+  ),
+  Mutant(
     "repeats_of_test_rows_trained",
     "fedrecjax/datasets/splits.py",
     'candidates = np.argsort(interactions.test, kind="stable")',

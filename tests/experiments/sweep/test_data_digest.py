@@ -75,3 +75,17 @@ def test_a_folder_of_other_data_is_not_ours(tmp_path, data_file):
   assert is_finished(tmp_path, cell)
   (folder / "config.json").write_text(json.dumps(content | {"data_digest": "other"}))
   assert not is_finished(tmp_path, cell)
+
+
+def test_what_a_file_of_public_interactions_holds_is_part_of_a_cell(sweep, command, tmp_path, capsys):
+  public = tmp_path / "public.csv"
+  flags = ("--attack=fedrecattack", "--attacker.malicious_ratio=0.1", "--fedrecattack.max_rows=5",
+           f"--attacker.public_file={public}")
+  public.write_text("user,item\n3,59\n4,2\n")
+  assert sweep(*flags) == 0
+  assert "2 of 2 public interactions are no training interactions" in capsys.readouterr().err
+  public.write_text("user,item\n3,59\n")
+  assert sweep(*flags) == 0
+  table = results(command)
+  assert table.height == 2 and table["data_digest"].n_unique() == 2
+  assert table["attacker.public_file"].to_list() == [str(public)] * 2

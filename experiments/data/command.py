@@ -1,0 +1,116 @@
+"""The command `python -m experiments.data PATH...`: what data sets hold, beside what papers print of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import pathlib
+import sys
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from experiments.atomic_files import new_file
+from experiments.command_line import (
+  FlagGroup,
+  command,
+  folder,
+  output,
+  print_line,
+  read_group,
+  use_folder,
+)
+from experiments.data.block import data_lines
+from experiments.data.papers import printed_of
+from experiments.data.plot import plot_popularity
+from experiments.grid import shown
+from experiments.results.plots import PlotError
+from experiments.tables import Table, print_and_write
+from fedrecjax.analysis import Summary, summarize
+from fedrecjax.config import DataConfig, field_help, parse
+from fedrecjax.datasets import NAMED_SETS, DataError, Dataset, read_named, split
+from fedrecjax.datasets.named import data_files
+
+_FIELDS = {field.name: field.default for field in dataclasses.fields(DataConfig)} | {"too_few": "train_only"}
+
+
+def statistics_table(summaries: Sequence[Summary]) -> Table | None:
+  """Our numbers and those that papers print, a row each; None if no paper prints any."""
+  rows, notes = [], []
+  for one in summaries:
+    printed = printed_of(one.name)
+    if not printed:
+      continue
+    per_user = f"{one.interactions / one.users:.1f}"
+    density = f"{100 * one.density:.2f}"
+    rows.append((one.name, "here", *_counts(one.users, one.items, one.interactions), per_user, density))
+    for row in printed:
+      rows.append((one.name, row.source, *_counts(row.users, row.items, row.interactions), row.per_user, row.density))
+      if row.note:
+        notes.append(f"{one.name}, {row.source}: {row.note}")
+  if not rows:
+    return None
+  header = ("data set", "from", "users", "items", "interactions", "of a user", "density, %")
+  return Table("Data sets as papers print them", header, tuple(rows), 2, tuple(notes))
+
+
+def _work(argv: Sequence[str]) -> None:
+  named = list(itertools.takewhile(lambda text: not text.startswith("-"), argv[1:]))
+  value = read_group("data", [argv[0], *argv[1 + len(named) :]], _define_flags)
+  annotations = typing.get_type_hints(DataConfig)
+  fields = {name: parse(annotations[name], value(f"data.{name}"), f"--data.{name}") for name in _FIELDS}
+  config, out_dir, data_dir = DataConfig(**fields), pathlib.Path(value("out_dir")), folder(value("data_dir"))
+  names = named or [name for name in NAMED_SETS if data_files(name, data_dir=data_dir)]
+  if not names:
+    raise DataError("none of the named data sets is there; give the path of a file, or --data_dir")
+  sets = [_read(name, config, data_dir) for name in names]
+  use_folder(out_dir)
+  console = output()
+  for _, summary in sets:
+    for line in data_lines(summary):
+      print_line(console, line)
+  _write([summary for _, summary in sets], out_dir / "data.csv")
+  table = statistics_table([summary for _, summary in sets])
+  if table is not None:
+    print_and_write([table], out_dir / "data.md", console)
+  try:
+    plot_popularity([dataset for dataset, _ in sets], out_dir / "popularity.png")
+    print_line(console, f"Picture: {out_dir / 'popularity.png'}")
+  except PlotError as error:
+    print(f"data: {error}", file=sys.stderr)
+  print_line(console, f"Results: {out_dir / 'data.csv'} ({len(sets)} rows)")
+
+
+def _read(name: str, config: DataConfig, data_dir: pathlib.Path | None) -> tuple[Dataset, Summary]:
+  """A data set and its numbers."""
+  source = read_named(name, data_dir=data_dir)
+  dataset = split(
+    source, method=config.split, repeats=config.repeats, too_few=config.too_few, seed=config.seed,
+    test_ratio=config.test_ratio,
+  )
+  return dataset, summarize(dataset, source)
+
+
+def _define_flags(group: FlagGroup) -> None:
+  group.data_dir()
+  group.out_dir()
+  for name, default in _FIELDS.items():
+    group.text(f"data.{name}", "none" if default is None else shown(default), field_help("data", name))
+
+
+def _counts(*numbers: int) -> tuple[str, ...]:
+  return tuple(f"{number:,}" for number in numbers)
+
+
+def _write(summaries: Sequence[Summary], file: pathlib.Path) -> None:
+  def plain(value: Any) -> Any:
+    return "+".join(map(str, value)) if isinstance(value, tuple) else value
+
+  rows = [{name: plain(value) for name, value in one._asdict().items()} for one in summaries]
+  with new_file(file) as temporary:
+    pl.DataFrame(rows, infer_schema_length=None).write_csv(temporary)
+
+
+main = command("data", _work)
