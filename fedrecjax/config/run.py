@@ -13,6 +13,7 @@ from typing import Any
 from fedrecjax.attacks import ATTACKS
 from fedrecjax.config.presets import PRESET_FIELD, PRESETS
 from fedrecjax.config.sections import (
+  IF_SET,
   SECTIONS,
   AttackerConfig,
   ConfigError,
@@ -25,7 +26,15 @@ from fedrecjax.config.sections import (
   require,
 )
 from fedrecjax.defenses import DEFENSES
-from fedrecjax.methods.fields import as_declared, expected, fits, is_optional, words_beside_numbers
+from fedrecjax.methods.fields import (
+  as_declared,
+  as_name,
+  expected,
+  fits,
+  is_optional,
+  takes_names,
+  words_beside_numbers,
+)
 from fedrecjax.methods.registry import Registry, described
 from fedrecjax.models import MODELS
 
@@ -90,7 +99,7 @@ class RunConfig:
   def flat(self) -> dict[str, Any]:
     """All fields that apply, by dotted name; values are plain and JSON-ready (tuples as lists).
 
-    Those of images apply where there are images.
+    Those of images apply where there are images, those of :func:`unset_fields` where they are set.
     """
     result: dict[str, Any] = {
       "dataset": self.dataset,
@@ -105,7 +114,8 @@ class RunConfig:
     for owner, section in sections + methods:
       for field in dataclasses.fields(section):
         value = getattr(section, field.name)
-        result[f"{owner}.{field.name}"] = list(value) if isinstance(value, tuple) else value
+        if not (field.metadata.get(IF_SET) and value == field.default):
+          result[f"{owner}.{field.name}"] = list(value) if isinstance(value, tuple) else value
     return result
 
   def hash(self) -> str:
@@ -153,6 +163,18 @@ def owners() -> dict[str, type]:
   return result
 
 
+def unset_fields() -> dict[str, Any]:
+  """The fields that are no part of a flat configuration, nor of its hash, while they have their defaults, and those.
+
+  >>> unset_fields()["data.user_core"]
+  0
+  """
+  return {
+    f"{owner}.{field.name}": field.default
+    for owner, section in SECTIONS.items() for field in dataclasses.fields(section) if field.metadata.get(IF_SET)
+  }
+
+
 def field_help(owner: str, field: str) -> str:
   """The description of a field, as on the command line."""
   config = owners()[owner]
@@ -184,7 +206,7 @@ def parse(annotation: Any, text: str, name: str) -> Any:
     float: float,
   }
   if typing.get_origin(annotation) is tuple:
-    reader: Callable[[str], Any] = _integers
+    reader: Callable[[str], Any] = _names if takes_names(annotation) else _integers
   else:
     reader = readers.get(annotation, str)
   try:
@@ -194,6 +216,10 @@ def parse(annotation: Any, text: str, name: str) -> Any:
   if not fits(annotation, value):
     raise ConfigError(f"{name} must be {wanted}, got {text!r}{hint(name)}")
   return value
+
+
+def _names(text: str) -> tuple[int | str, ...]:
+  return tuple(as_name(part) for part in text.split("+")) if text else ()
 
 
 def _integers(text: str) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fedrecjax.config import AttackerConfig, ConfigError
-from fedrecjax.datasets import Dataset, ItemLists
+from fedrecjax.datasets import DataError, Dataset, ItemLists
 
 
 class Population(NamedTuple):
@@ -44,7 +44,7 @@ class Population(NamedTuple):
 def choose_targets(
   dataset: Dataset, config: AttackerConfig, rng: np.random.Generator, has_image: np.ndarray | None = None
 ) -> np.ndarray:
-  """The targets, int32 `[T]`.
+  """The targets as numbers of items, int32 `[T]`.
 
   Args:
     dataset: the items.
@@ -56,11 +56,10 @@ def choose_targets(
     ConfigError: if there are fewer items than targets, or a given item does not exist.
   """
   if config.targets == "given":
-    for item in config.target_items:
-      if not 0 <= item < dataset.num_items:
-        raise ConfigError(f"attacker.target_items: item {item} does not exist; {dataset.name} has items 0 to"
-                          f" {dataset.num_items - 1}")
-    return np.array(config.target_items, np.int32)
+    try:
+      return np.array([dataset.item_number(name) for name in config.target_items], np.int32)
+    except DataError as error:
+      raise ConfigError(f"attacker.target_items: {error}") from error
   shuffled = rng.permutation(dataset.num_items)
   if has_image is not None:
     shuffled = shuffled[has_image[shuffled]]

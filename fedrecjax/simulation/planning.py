@@ -68,6 +68,7 @@ class Run(NamedTuple):
     defense: likewise.
     attacker: malicious clients as asked for; None if no attack uploads as a client does.
     images: the steps in which images are uploaded; None if no attack changes images.
+    dataset: the data that were planned for.
   """
 
   structure: Structure
@@ -80,7 +81,8 @@ class Run(NamedTuple):
   attack: str | None
   defense: str | None
   attacker: AttackerConfig | None
-  images: ImageRun | None = None
+  images: ImageRun | None
+  dataset: Dataset
 
 
 @jax.jit
@@ -195,6 +197,7 @@ def plan(
     *names,
     attacker if uploads else None,
     _image_run(attack, defense, who, visuals, keys.images),
+    dataset,
   )
 
 
