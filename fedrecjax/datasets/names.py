@@ -86,6 +86,11 @@ def number_by_name(names: Names) -> dict[str, int]:
   return {str(name): number for number, name in enumerate(names.tolist())}
 
 
-def same_as_text(name: int | str) -> str:
-  """The text that stands for a name: 7 is the item named `7`, and never the one named `007`."""
-  return str(name)
+def numbers_of(names: Names, called: Sequence[int | str] | npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+  """The numbers of those who are called so; -1 for names that nobody has.
+
+  >>> numbers_of(np.array([90, 180]), [180, 7]).tolist(), numbers_of(np.array(["a"], object), ["a", "7"]).tolist()
+  ([1, -1], [0, -1])
+  """
+  known = number_by_name(names)
+  return np.array([known.get(str(name), -1) for name in np.asarray(called).tolist()], np.int64)
