@@ -103,7 +103,9 @@ def first_of_pairs(interactions: Interactions, *, training_first: bool = False) 
 
 def num_pairs(interactions: Interactions) -> int:
   """How many different (user, item) pairs there are."""
-  return len(np.unique(_pairs(interactions)))
+  # Sorting is several times faster than np.unique, which hashes.
+  ordered = np.sort(_pairs(interactions))
+  return 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1]))
 
 
 def _pairs(interactions: Interactions) -> npt.NDArray[np.int64]:

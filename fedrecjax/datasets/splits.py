@@ -186,7 +186,14 @@ def _unrankable(dataset: Dataset) -> int:
   trained, held_out = (
     lists.users.astype(np.int64) * dataset.num_items + lists.items for lists in (dataset.train, dataset.test)
   )
-  return int(np.isin(held_out, trained).sum())
+  if len(held_out) == 0:
+    return 0
+  # A user's held-out items are different, so that each pair is found once in the shorter, sorted list.
+  ordered = np.sort(held_out)
+  place = np.minimum(np.searchsorted(ordered, trained), len(ordered) - 1)
+  found = np.zeros(len(ordered), np.bool_)
+  found[place[ordered[place] == trained]] = True
+  return int(found.sum())
 
 
 def _reason(method: SplitMethod, chosen: SplitMethod, interactions: Interactions) -> str:
@@ -240,6 +247,11 @@ def _resolve(method: SplitMethod, interactions: Interactions) -> SplitMethod:
 def _order_within_users(interactions: Interactions, *, use_time: bool) -> IntArray:
   """Rows sorted by user, then time (stably), `[n]`."""
   if use_time and interactions.time is not None:
+    first, last = int(interactions.time.min()), int(interactions.time.max())
+    length = last - first + 1
+    if interactions.num_users * length < 2**62:
+      # One key sorts several times faster than two.
+      return np.argsort(interactions.users * np.int64(length) + (interactions.time - first), kind="stable")
     return np.lexsort((interactions.time, interactions.users))
   return np.argsort(interactions.users, kind="stable")
 
