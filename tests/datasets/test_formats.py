@@ -170,6 +170,15 @@ def test_names_are_numbered_alike_in_one_block_and_in_many(write, monkeypatch):
   assert whole.item_names.tolist() == cut.item_names.tolist() == sorted({row * row % 31 for row in range(400)})
 
 
+def test_blocks_of_numbers_before_one_of_words(write, monkeypatch):
+  """Numbers of the first blocks are names, too, in the order of the file."""
+  names = [str(number * 7919 % 1000) for number in range(300)] + [f"w{number}" for number in range(300)]
+  path = write("a.csv", "user,item\n" + "".join(f"0,{name}\n" for name in names))
+  monkeypatch.setattr("fedrecjax.datasets.sources.CHUNK", 64)
+  found = read(path)
+  assert found.item_names.tolist() == names and found.items.tolist() == list(range(600))
+
+
 def test_ids_that_are_not_written_as_whole_numbers_are_names(write):
   found = read(write("a.csv", "user,item\n1,007\n2,7\n"))
   assert _pairs(found) == [(1, "007"), (2, "7")]
