@@ -23,7 +23,7 @@ from fedrecjax.datasets.numbering import Numbering, numbered
 from fedrecjax.datasets.parquet import parquet_rows
 from fedrecjax.datasets.reading import FileReading, Reading
 from fedrecjax.datasets.rows import Rows, delimited_rows
-from fedrecjax.datasets.sources import chunks
+from fedrecjax.datasets.sources import chunks, plain_name
 from fedrecjax.datasets.text_blocks import blocks, opened_text
 from fedrecjax.datasets.time_columns import TimePart
 
@@ -149,7 +149,7 @@ def read_parts(
 def _opened(path: pathlib.Path, options: ReadOptions) -> tuple[Layout, str, Iterator[Rows]]:
   """The form of a file, its encoding and its rows."""
   keep = None if options.keep_if is None else options.keep_if.partition("=")[0]
-  if options.format == "parquet" or (options.format is None and ".parquet" in path.suffixes):
+  if options.format == "parquet" or (options.format is None and plain_name(path).endswith(".parquet")):
     layout, rows = parquet_rows(path, options, keep)
     return layout, "", rows
   text = opened_text(path, chunks(path, unpack_ratio=options.unpack_ratio), encoding=options.encoding)
@@ -231,7 +231,8 @@ def _split_marks(rows: Rows) -> npt.NDArray[np.int8]:
   marks = words.replace_strict(_SPLIT_WORDS, default=None, return_dtype=pl.Int8)
   if marks.null_count():
     row = int(marks.is_null().arg_max() or 0)
-    raise rows.error(row, "split", "0 or 1, or train, validation or test", rows.frame["split"][row])
+    expected = "0 or 1, or train, validation or test (--data.columns=split=none leaves the column out)"
+    raise rows.error(row, "split", expected, rows.frame["split"][row])
   return marks.to_numpy()
 
 

@@ -34,11 +34,11 @@ def checked_names(names: Sequence[int | str] | Names | None, count: int, what: s
   """
   if names is None:
     return None
-  array = np.asarray(names) if isinstance(names, np.ndarray) else np.array(list(names), dtype=object)
+  array = names if isinstance(names, np.ndarray) else np.array(list(names), dtype=object)
   if array.ndim != 1 or len(array) != count:
     raise DataError(f"{what} names have shape {array.shape}, expected ({count},)")
-  if all(isinstance(name, (int, np.integer)) for name in array) and not np.issubdtype(array.dtype, np.integer):
-    array = np.array([int(name) for name in array], dtype=np.int64)
+  if array.dtype == object and all(isinstance(name, (int, np.integer)) for name in array):
+    array = np.array(array.tolist(), dtype=np.int64)
   if np.issubdtype(array.dtype, np.integer):
     array = array.astype(np.int64)
     if np.array_equal(array, np.arange(count)):

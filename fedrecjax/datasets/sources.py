@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import pathlib
 import zipfile
 import zlib
@@ -20,6 +21,9 @@ FREE = 2**28
 PACKED = (".gz", ".zip", ".zst")
 _NO_TABLE = (".md", ".html", ".pdf", ".sh", ".pl", ".py", ".png", ".jpg", ".license")
 _MAGIC = {b"\x1f\x8b": ".gz", b"PK\x03\x04": ".zip", b"\x28\xb5\x2f\xfd": ".zst"}
+_OTHER_MAGIC = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7z", b"\x80\x04\x95": "pickle", b"\x89HDF": "HDF5",
+                b"SQLi": "SQLite", b"PAR1": "Parquet, whose name ends in .parquet"}
+_WORKBOOKS = (".xlsx", ".xlsm", ".ods")
 
 
 def plain_name(path: pathlib.Path) -> str:
@@ -53,7 +57,7 @@ def chunks(path: pathlib.Path, *, unpack_ratio: int) -> Iterator[bytes]:
         yield piece
   except FileNotFoundError:
     raise DataError(f"{path}: no such file") from None
-  except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+  except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError) as error:
     kind = {".gz": "gzip", ".zip": "zip"}.get(path.suffix.lower(), "packed")
     raise DataError(f"{path}: expected a whole {kind} file: {error}") from None
   except OSError as error:
@@ -74,10 +78,15 @@ def too_large(path: pathlib.Path, size: int, unpack_ratio: int) -> DataError:
 
 
 def _refuse_other_packing(path: pathlib.Path, raw: BinaryIO) -> None:
-  head = raw.read(4)
+  head = raw.read(6)
   raw.seek(0)
   if path.suffix.lower() in PACKED:
     return
+  if path.suffix.lower() in _WORKBOOKS:
+    raise DataError(f"{path}: found a workbook, expected a table as text; save it as CSV")
+  for magic, kind in _OTHER_MAGIC.items():
+    if head.startswith(magic):
+      raise DataError(f"{path}: found {kind}, expected a text, plain or packed as {' '.join(PACKED)}")
   for magic, suffix in _MAGIC.items():
     if head.startswith(magic):
       raise DataError(f"{path}: found packed data, expected a name that ends in {suffix}")

@@ -26,6 +26,8 @@ FORMATS = (
 )
 """Forms of dates; those without a zone are in UTC."""
 
+_EXPECTED = "a time: a number of seconds or a date such as 2010-10-19T23:55:27Z"
+_WAY_OUT = "--data.columns=time=none leaves times out"
 _UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
 _BOUNDS = np.array([1e11, 1e14, 1e17])
 """Numbers from which times count as being in the next smaller unit: 1e11 seconds are in the year 5138."""
@@ -71,7 +73,7 @@ def time_part(column: pl.Series, where: Where) -> TimePart:
   if empty.all():
     return TimePart(None, "none", first, len(column))
   if empty.any():
-    raise where(int(empty.arg_max() or 0), "a time, as other rows have one", column[int(empty.arg_max() or 0)])
+    raise where(int(empty.arg_max() or 0), f"a time, as other rows have one ({_WAY_OUT})", "")
   if column.dtype.is_temporal():
     return TimePart(_microseconds(column), "dates", first, len(column))
   numbers = _numbers(column)
@@ -103,7 +105,7 @@ def _numbers(column: pl.Series) -> npt.NDArray[np.int64] | npt.NDArray[np.float6
 
 def _dates(column: pl.Series, where: Where) -> npt.NDArray[np.int64]:
   if column.dtype != pl.String:
-    raise where(0, "a time: a number or a date", column[0])
+    raise where(0, f"{_EXPECTED} ({_WAY_OUT})", column[0])
   texts = column.str.strip_chars()
   found = pl.Series("time", [None], dtype=pl.Int64).new_from_index(0, len(texts))
   for form in FORMATS:
@@ -117,7 +119,7 @@ def _dates(column: pl.Series, where: Where) -> npt.NDArray[np.int64]:
     numbers = texts.cast(pl.Float64, strict=False).is_not_null()
     # Where the first time is a number, what is wrong is the word among numbers.
     row = int((~numbers if numbers[0] else wrong).arg_max() or 0)
-    raise where(row, "a time: a number of seconds or a date such as 2010-10-19T23:55:27Z", column[row])
+    raise where(row, f"{_EXPECTED} ({_WAY_OUT})", column[row])
   return found.to_numpy()
 
 

@@ -147,9 +147,16 @@ def training_lists(dataset: Dataset, population: Population, profiles: list[np.n
   lists = [dataset.train.of(user) for user in population.users] + list(malicious)
   for client, items in enumerate(lists):
     if len(items) >= dataset.num_items and len(np.unique(items)) == dataset.num_items:
-      raise ConfigError(f"{dataset.name}: client {client} has interacted with all {dataset.num_items} items, so no"
-                        " negative can be drawn for it")
+      raise ConfigError(f"{dataset.name}: {_called(client, dataset, population)} has interacted with all"
+                        f" {dataset.num_items} items, so no negative can be drawn for it")
   return ItemLists.from_lists(lists)
+
+
+def _called(client: int, dataset: Dataset, population: Population) -> str:
+  """A client for messages, with the user that it is where the data call users by names of their own."""
+  if dataset.user_names is None or client >= len(population.users):
+    return f"client {client}"
+  return f"client {client} (user {dataset.user_name(int(population.users[client]))})"
 
 
 def interacted_lists(dataset: Dataset, population: Population, lists: ItemLists) -> ItemLists:
@@ -166,6 +173,6 @@ def interacted_lists(dataset: Dataset, population: Population, lists: ItemLists)
   joined += [lists.of(client) for client in range(len(joined), len(lists))]
   for client, items in enumerate(joined):
     if len(np.unique(items)) == dataset.num_items:
-      raise ConfigError(f"train.negatives_outside: client {client} of {dataset.name} has interacted with all"
-                        f" {dataset.num_items} items, expected training")
+      raise ConfigError(f"train.negatives_outside: {_called(client, dataset, population)} of {dataset.name} has"
+                        f" interacted with all {dataset.num_items} items, expected training")
   return ItemLists.from_lists(joined)

@@ -162,7 +162,7 @@ PUBLIC_FORMATS = (
                "8c5b5b0e-0000-4000-8000-000000000001,007", "8c5b5b0e-0000-4000-8000-000000000001,7").encode(),
                [("8c5b5b0e-0000-4000-8000-000000000001", "007"), ("8c5b5b0e-0000-4000-8000-000000000001", "7")]),
   PublicFormat("An Excel workbook", "export.xlsx", zipped(sheet_csv="user,item\n"), None,
-               refused="found packed data, expected a name that ends in .zip"),
+               refused="found a workbook, expected a table as text; save it as CSV"),
   PublicFormat("A JSON array", "ratings.json", '[{"user": 1, "item": 2}]\n', None,
                refused="expected JSON lines, one object a line"),
 )

@@ -212,6 +212,9 @@ def test_files_that_cannot_be_read(tmp_path, write):
   (tmp_path / "packed.csv").write_bytes(whole)
   with pytest.raises(DataError, match=r"packed.csv: found packed data, expected a name that ends in .gz"):
     read(tmp_path / "packed.csv")
+  (tmp_path / "other.csv").write_bytes(b"BZh91AY&SY")
+  with pytest.raises(DataError, match=r"other.csv: found bzip2, expected a text, plain or packed as .gz .zip .zst"):
+    read(tmp_path / "other.csv")
   (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04 and no more")
   with pytest.raises(DataError, match=r"cut.zip: expected a whole zip file"):
     read(tmp_path / "cut.zip")
