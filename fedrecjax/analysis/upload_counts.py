@@ -172,8 +172,8 @@ def _check_room(dataset: Dataset, pairs: _Pairs, num_negatives: int) -> None:
   full = pairs.length >= dataset.num_items
   if num_negatives > 0 and full.any():
     user = dataset.user_name(int(np.argmax(full)))
-    raise ValueError(f"{dataset.name}: user {user} has interacted with all {dataset.num_items} items, so no negative can"
-                     " be drawn for it")
+    raise ValueError(f"{dataset.name}: user {user} has interacted with all {dataset.num_items} items, so no"
+                     " negative can be drawn for it")
 
 
 def _negative_uploaders(
