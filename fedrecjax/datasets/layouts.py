@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import pathlib
@@ -189,10 +190,11 @@ def fields_of(line: str, separator: str) -> list[str]:
   >>> fields_of('"User-ID";ISBN', ";"), fields_of("1::2", "::")
   (['User-ID', 'ISBN'], ['1', '2'])
   """
+  fields = line.split(separator)
   if len(separator) == 1 and line.count('"') % 2 == 0:
-    fields = next(csv.reader([line], delimiter=separator), [""])
-  else:
-    fields = line.split(separator)
+    # What the csv module refuses is no header.
+    with contextlib.suppress(csv.Error):
+      fields = next(csv.reader([line], delimiter=separator), [""])
   return [field.strip().strip('"') for field in fields]
 
 

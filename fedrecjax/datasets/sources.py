@@ -6,6 +6,7 @@ import gzip
 import io
 import lzma
 import pathlib
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ _NO_TABLE = (".md", ".html", ".pdf", ".sh", ".pl", ".py", ".png", ".jpg", ".lice
 _MAGIC = {b"\x1f\x8b": ".gz", b"PK\x03\x04": ".zip", b"\x28\xb5\x2f\xfd": ".zst"}
 _OTHER_MAGIC = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7z", b"\x80\x04\x95": "pickle", b"\x89HDF": "HDF5",
                 b"SQLi": "SQLite", b"PAR1": "Parquet, whose name ends in .parquet"}
+_BROKEN = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, struct.error, IndexError,
+           NotImplementedError, RuntimeError)
+"""What the readers of archives raise where one is damaged or of a kind that they do not know."""
 _WORKBOOKS = (".xlsx", ".xlsm", ".ods")
 
 
@@ -57,7 +61,7 @@ def chunks(path: pathlib.Path, *, unpack_ratio: int) -> Iterator[bytes]:
         yield piece
   except FileNotFoundError:
     raise DataError(f"{path}: no such file") from None
-  except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError) as error:
+  except _BROKEN as error:
     kind = {".gz": "gzip", ".zip": "zip"}.get(path.suffix.lower(), "packed")
     raise DataError(f"{path}: expected a whole {kind} file: {error}") from None
   except OSError as error:

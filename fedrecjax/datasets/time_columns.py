@@ -148,11 +148,14 @@ def joined(parts: Sequence[TimePart]) -> Times | None:
 
 
 def _text(value: float, kind: str) -> str:
-  """A time as a person reads it; a small number, as of ranks, stays a number."""
+  """A time as a person reads it; a number of no date, such as a rank, stays a number."""
   scale = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9, "dates": 10**6}[kind]
   if kind == "seconds" and value < 10**8:
     return f"{value:g}" if value != int(value) else str(int(value))
-  moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=float(value) / scale)
+  try:
+    moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=float(value) / scale)
+  except OverflowError:
+    return f"{value:g}"
   return moment.strftime("%Y-%m-%d %H:%M:%S")
 
 

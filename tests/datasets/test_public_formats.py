@@ -1,5 +1,6 @@
 """Public files of every publisher's form are read as they are meant, or refused in one line that says the way out."""
 
+import random
 import re
 
 import pytest
@@ -32,6 +33,27 @@ def test_a_public_form(public, tmp_path):
   assert (None if found.test is None else found.test.tolist()) == public.test
   assert (found.num_users, found.num_items) == tuple(len({pair[side] for pair in public.pairs}) for side in (0, 1))
   assert found.reading.rows >= len(public.pairs) and found.reading.files[0].path == str(file)
+
+
+def test_damaged_files_are_read_or_refused_in_one_line(tmp_path, monkeypatch):
+  """Bytes are lost, put in or repeated, and the end is cut off; whatever comes of it is no other error."""
+  draw = random.Random(0)
+  refused = 0
+  for _ in range(600):
+    monkeypatch.setattr("fedrecjax.datasets.sources.CHUNK", draw.choice([30, 2**20]))
+    public = draw.choice([one for one in PUBLIC_FORMATS if not one.others])
+    content = bytearray(public.content.encode() if isinstance(public.content, str) else public.content)
+    for _ in range(draw.randint(1, 4)):
+      place = draw.randrange(len(content) + 1)
+      put_in = draw.choice([b"\0", b"\n", b"\r", b'"', b"\t", b",", b"\xff", b"::", b"-", b"{", content[:place]])
+      content[place : place + draw.randint(0, 5)] = b"" if draw.random() < 0.3 else put_in
+    (tmp_path / public.file).write_bytes(content)
+    try:
+      read(tmp_path / public.file, **public.options)
+    except DataError as error:
+      refused += 1
+      assert "\n" not in str(error)
+  assert 300 < refused < 600
 
 
 def test_there_are_many():
