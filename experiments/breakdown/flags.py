@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from experiments.command_line import FlagGroup, comma_list, folder, read_group
 from experiments.errors import UsageError
-from experiments.grid import axis_values
 from fedrecjax.analysis import Rule, rules
 from fedrecjax.datasets import DATASETS
 
@@ -73,7 +72,7 @@ def parse_command_line(argv: Sequence[str]) -> Options:
     if name not in known:
       raise UsageError(f"--rules must be a comma list of {', '.join(known)}, got {name!r}")
   return Options(
-    datasets=tuple(dict.fromkeys(axis_values("dataset", value("dataset")))),
+    datasets=comma_list("dataset", value("dataset"), paths=True),
     ratios=tuple(_ratio(text) for text in comma_list("ratio", value("ratio"))),
     rules=tuple(known[name] for name in names),
     trimmed_share=value("trimmed_share"),
