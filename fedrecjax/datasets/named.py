@@ -12,7 +12,7 @@ from fedrecjax.datasets.interactions import Interactions
 from fedrecjax.datasets.layouts import ReadOptions
 from fedrecjax.datasets.numbering import Numbering
 from fedrecjax.datasets.roles import NONE
-from fedrecjax.datasets.sources import plain_name
+from fedrecjax.datasets.sources import PACKED, plain_name
 from fedrecjax.datasets.synthetic import synthetic
 
 DATA_DIR_VARIABLE = "FEDRECJAX_DATA"
@@ -23,7 +23,7 @@ class NamedSet:
   """A published data set.
 
   Attributes:
-    files: file names looked for in the set's folder, in this order, each plain or with `.gz`.
+    files: file names looked for in the set's folder, in this order, each plain or packed.
     origin: where a person gets the files, for errors.
     counts: users N, items M and interactions that the papers report; None where they use a subset.
     download: how to fetch it; None where terms or a missing checksum demand that a person does.
@@ -267,9 +267,9 @@ def _folder_of(name: str, data_dir: str | os.PathLike[str] | None) -> pathlib.Pa
 
 
 def _find(folder: pathlib.Path, names: tuple[str, ...]) -> pathlib.Path | None:
-  """The first of `names` in `folder`, plain before gzipped."""
+  """The first of `names` in `folder`, plain before packed."""
   for name in names:
-    for candidate in (folder / name, folder / f"{name}.gz"):
-      if candidate.is_file():
-        return candidate
+    for suffix in ("", *PACKED):
+      if (folder / f"{name}{suffix}").is_file():
+        return folder / f"{name}{suffix}"
   return None

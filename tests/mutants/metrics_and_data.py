@@ -237,7 +237,7 @@ SPLITS = (
     "if path.suffix.lower() in PACKED and total > max(FREE, unpack_ratio * size):",
     "if total < 0:",
     "a packed file may unpack to any size",
-    ("tests/datasets/test_formats.py::test_what_unpacks_to_too_much_is_refused",),
+    ("tests/datasets/test_sources.py::test_what_unpacks_to_too_much_is_refused",),
   ),
   Mutant(
     "popularity_of_users",

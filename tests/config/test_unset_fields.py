@@ -1,0 +1,32 @@
+"""Fields that joined later, which leave hashes where they are, and targets, which are names."""
+
+import json
+
+import pytest
+
+from fedrecjax.config import ConfigError, from_flat, unset_fields
+from tests.config.test_run import GOLDEN, GOLDEN_HASH
+
+
+def test_fields_that_joined_later_leave_hashes_where_they_are():
+  assert set(unset_fields()) & set(from_flat({}).flat()) == set()
+  for field, default in unset_fields().items():
+    assert from_flat(GOLDEN | {field: default}).hash() == GOLDEN_HASH
+  others = {
+    "data.columns": "user=a+item=b", "data.format": "csv", "data.separator": "tab", "data.encoding": "latin-1",
+    "data.quotes": "none", "data.ids": "names", "data.min_rating": 4.0, "data.keep_if": "a=b", "data.user_core": 5,
+    "data.item_core": 5, "data.unpack_ratio": 300,
+  }
+  assert set(others) == set(unset_fields())
+  hashes = {from_flat(GOLDEN | {field: other}).hash() for field, other in others.items()}
+  assert len(hashes | {GOLDEN_HASH}) == len(others) + 1
+  assert from_flat(from_flat(GOLDEN | others).flat()) == from_flat(GOLDEN | others)
+
+
+def test_targets_are_names():
+  config = from_flat({"attack": "random", "attacker.target_items": ["7", "007", 3, "b"]})
+  assert config.attacker.target_items == (7, "007", 3, "b")
+  assert from_flat(json.loads(json.dumps(config.flat()))) == config
+  for wrong in ([""], [1.5], [True], ["7", 7]):
+    with pytest.raises(ConfigError, match=r"attacker\.target_items must be"):
+      from_flat({"attack": "random", "attacker.target_items": wrong})
