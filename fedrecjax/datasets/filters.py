@@ -60,7 +60,7 @@ def core(interactions: Interactions, *, user_core: int = 0, item_core: int = 0, 
   """
   if user_core < 0 or item_core < 0:
     raise DataError(f"data.user_core is {user_core} and data.item_core {item_core}, expected at least 0")
-  if user_core <= 1 and item_core <= 1:
+  if user_core == 0 and item_core == 0:
     return interactions
   counted = np.ones(len(interactions), np.bool_)
   if repeats == "drop":
@@ -80,10 +80,11 @@ def core(interactions: Interactions, *, user_core: int = 0, item_core: int = 0, 
       f"{interactions.name}: data.user_core={user_core} and data.item_core={item_core} leave none of"
       f" {len(interactions)} rows"
     )
-  if kept.all():
+  closed = occurring(interactions, kept)
+  if (closed.num_users, closed.num_items) == (interactions.num_users, interactions.num_items) and kept.all():
     return interactions
   reading = (interactions.reading or Reading(rows=len(interactions))).without("core", int((~kept).sum()))
-  return dataclasses.replace(occurring(interactions, kept), reading=reading)
+  return dataclasses.replace(closed, reading=reading)
 
 
 def first_of_pairs(interactions: Interactions, *, training_first: bool = False) -> BoolArray:

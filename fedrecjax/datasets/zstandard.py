@@ -10,6 +10,7 @@ import polars as pl
 from fedrecjax.datasets.errors import DataError
 
 _FRAME = 0xFD2FB528
+_LARGEST_BLOCK = 2**17
 _SKIPPED = range(0x184D2A50, 0x184D2A60)
 
 
@@ -25,12 +26,12 @@ def unpacked_zstandard(path: pathlib.Path, packed: bytes, *, most: int) -> bytes
     The text, whose lines end in LF.
 
   Raises:
-    DataError: if the file is cut or no such file, does not say how large it is, or is too large.
+    DataError: if the file is cut or no such file, or may be too large.
   """
-  size = declared_size(path, packed)
+  size = largest_size(path, packed)
   if size > most:
     raise DataError(
-      f"{path}: unpacks to {size:,} bytes, expected at most {most:,}; if it is sound, --data.unpack_ratio raises the"
+      f"{path}: may unpack to {size:,} bytes, expected at most {most:,}; if it is sound, --data.unpack_ratio raises the"
       " bound"
     )
   for separator in "\x01\x02\x03":
@@ -47,11 +48,11 @@ def unpacked_zstandard(path: pathlib.Path, packed: bytes, *, most: int) -> bytes
   raise DataError(f"{path}: cannot be unpacked here ({reason}); unpack it first")
 
 
-def declared_size(path: pathlib.Path, packed: bytes) -> int:
-  """How many bytes the frames of a file say they hold, found without unpacking them.
+def largest_size(path: pathlib.Path, packed: bytes) -> int:
+  """How many bytes a file may hold at most, found without unpacking it: what its frames or their blocks say.
 
   Raises:
-    DataError: if the file is cut or no Zstandard file, or a frame does not say.
+    DataError: if the file is cut or no Zstandard file.
   """
   total, place = 0, 0
   try:
@@ -62,7 +63,7 @@ def declared_size(path: pathlib.Path, packed: bytes) -> int:
         continue
       if magic != _FRAME:
         raise DataError(f"{path}: expected a whole Zstandard file")
-      size, place = _frame(path, packed, place + 4)
+      size, place = _frame(packed, place + 4)
       total += size
   except IndexError:
     raise DataError(f"{path}: expected a whole Zstandard file, this one is cut") from None
@@ -71,14 +72,13 @@ def declared_size(path: pathlib.Path, packed: bytes) -> int:
   return total
 
 
-def _frame(path: pathlib.Path, packed: bytes, place: int) -> tuple[int, int]:
-  """The size that a frame declares, and where it ends; RFC 8878, 3.1.1."""
+def _frame(packed: bytes, place: int) -> tuple[int, int]:
+  """The most that a frame holds, and where it ends; RFC 8878, 3.1.1."""
   descriptor = packed[place]
   single, checksum = descriptor >> 5 & 1, descriptor >> 2 & 1
   place += 1 + (1 - single) + (0, 1, 2, 4)[descriptor & 3]
   width = (single, 2, 4, 8)[descriptor >> 6]
-  if width == 0:
-    raise DataError(f"{path}: does not say how large it is unpacked; unpack it first")
+  declared = width > 0
   size = int.from_bytes(packed[place : place + width], "little") + (256 if width == 2 else 0)
   place += width
   last = 0
@@ -87,4 +87,6 @@ def _frame(path: pathlib.Path, packed: bytes, place: int) -> tuple[int, int]:
     last, kind, length = header & 1, header >> 1 & 3, header >> 3
     # A run is one byte, however often it is repeated.
     place += 3 + (1 if kind == 1 else length)
+    if not declared:
+      size += _LARGEST_BLOCK if kind == 2 else length
   return size, place + 4 * checksum

@@ -1,10 +1,12 @@
 """Fields that joined later, which leave hashes where they are, and targets, which are names."""
 
 import json
+import typing
 
 import pytest
 
-from fedrecjax.config import ConfigError, from_flat, unset_fields
+from fedrecjax.config import ConfigError, DataConfig, from_flat, unset_fields
+from fedrecjax.datasets import FORMATS
 from tests.config.test_run import GOLDEN, GOLDEN_HASH
 
 
@@ -21,6 +23,10 @@ def test_fields_that_joined_later_leave_hashes_where_they_are():
   hashes = {from_flat(GOLDEN | {field: other}).hash() for field, other in others.items()}
   assert len(hashes | {GOLDEN_HASH}) == len(others) + 1
   assert from_flat(from_flat(GOLDEN | others).flat()) == from_flat(GOLDEN | others)
+
+
+def test_formats_of_the_flag_are_those_that_are_read():
+  assert typing.get_args(typing.get_type_hints(DataConfig)["format"]) == ("auto", *FORMATS)
 
 
 def test_targets_are_names():

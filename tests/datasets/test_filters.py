@@ -53,6 +53,13 @@ def test_a_core_is_repeated_until_nothing_changes():
     core(rows, user_core=-1)
 
 
+def test_a_core_of_one_leaves_out_what_never_occurs():
+  rows = Interactions("toy", np.array([0, 0]), np.array([1, 3]), None, 2, 5, None)
+  left = core(rows, user_core=1, item_core=1)
+  assert (left.num_users, left.num_items, left.item_names.tolist()) == (1, 2, [1, 3])
+  assert left.reading.left_out == ()
+
+
 def test_a_core_is_one():
   random = np.random.default_rng(0)
   rows = _interactions(np.c_[random.integers(0, 60, 500), random.zipf(1.6, 500) % 80])

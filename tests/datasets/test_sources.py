@@ -4,6 +4,8 @@ import codecs
 import gzip
 import zipfile
 
+import numpy as np
+import polars as pl
 import pytest
 
 from fedrecjax.datasets import DataError, read
@@ -96,7 +98,15 @@ def test_a_line_without_an_end_is_refused(tmp_path, monkeypatch):
 _ZSTANDARD = b"\x28\xb5\x2f\xfd\x20\x0e\x71\x00\x00user,item\n0,1\n"
 
 
-def test_zstandard(tmp_path):
+def test_zstandard_files_of_several_blocks(tmp_path):
+  frame = pl.DataFrame({"user": np.arange(50_000) % 500, "item": np.arange(50_000) * 7919 % 3000})
+  frame.lazy().sink_csv(tmp_path / "a.csv.zst", compression="zstd")
+  found = read(tmp_path / "a.csv.zst")
+  assert found.users.tolist() == frame["user"].to_list() and found.items.tolist() == frame["item"].to_list()
+
+
+def test_zstandard(tmp_path, monkeypatch):
+  monkeypatch.setattr("fedrecjax.datasets.sources.FREE", 10**4)
   (tmp_path / "a.csv.zst").write_bytes(_ZSTANDARD)
   assert _pairs(read(tmp_path / "a.csv.zst")) == [(0, 1)]
   (tmp_path / "cut.csv.zst").write_bytes(_ZSTANDARD[:-3])
@@ -105,8 +115,12 @@ def test_zstandard(tmp_path):
   # A run of 2^20 zeros in four bytes, as often as one likes: its header tells.
   header = b"\x28\xb5\x2f\xfd\xe0" + (2**40).to_bytes(8, "little")
   (tmp_path / "bomb.csv.zst").write_bytes(header + b"\x03\x00\x80\x00")
-  with pytest.raises(DataError, match=r"unpacks to 1,099,511,627,776 bytes, expected at most"):
+  with pytest.raises(DataError, match=r"may unpack to 1,099,511,627,776 bytes, expected at most"):
     read(tmp_path / "bomb.csv.zst")
+  # One that does not say: a window of 1 KiB, and a run of 100,000 bytes.
+  (tmp_path / "run.csv.zst").write_bytes(b"\x28\xb5\x2f\xfd\x00\x00" + (100_000 << 3 | 3).to_bytes(3, "little") + b"0")
+  with pytest.raises(DataError, match=r"may unpack to 100,000 bytes, expected at most 10,000"):
+    read(tmp_path / "run.csv.zst")
   (tmp_path / "text.csv.zst").write_text("user,item\n0,1\n")
   with pytest.raises(DataError, match="expected a whole Zstandard file"):
     read(tmp_path / "text.csv.zst")
