@@ -126,7 +126,7 @@ def read_parts(
     found = [_take(one, part.path, layout, options) for one in rows]
     if not found:
       raise DataError(f"{part.path}: a header only, expected at least one interaction after it")
-    if "time" in layout.places or layout.format == "netflix":
+    if found[0].time is not None:
       with_time = with_time or str(part.path)
     else:
       without_time = without_time or str(part.path)
@@ -183,7 +183,8 @@ def _place_of(path: pathlib.Path, layout: Layout, column: str) -> int:
 
 
 def _take(rows: Rows, path: pathlib.Path, layout: Layout, options: ReadOptions) -> _Taken:
-  frame, as_names = rows.frame, options.ids == "names"
+  frame = rows.frame.drop([role for role, column in options.columns if column == roles.NONE], strict=False)
+  as_names = options.ids == "names"
 
   def ids(role: str, column: pl.Series, beyond: int = 0) -> IdPart:
     def where(row: int, expected: str, found: object) -> DataError:

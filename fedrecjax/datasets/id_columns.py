@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -159,12 +158,3 @@ def _tokens_of(part: IdPart) -> tuple[pl.Series, IntArray]:
   place = np.empty(len(order), np.int64)
   place[order] = np.arange(len(order))
   return pl.Series("token", different[order]).cast(pl.String), place[inverse]
-
-
-def is_canonical(token: str) -> bool:
-  """Whether a text is a whole number of at least 0, written as one.
-
-  >>> is_canonical("7"), is_canonical("007"), is_canonical("-7")
-  (True, False, False)
-  """
-  return re.fullmatch(r"0|[1-9][0-9]*", token) is not None

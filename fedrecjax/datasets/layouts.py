@@ -138,9 +138,14 @@ def layout_of(path: pathlib.Path, head: Sequence[str], options: ReadOptions) -> 
   chosen = options.format or _BY_SUFFIX.get(pathlib.PurePath(plain_name(path)).suffix.lower())
   if chosen is None:
     chosen = _recognized(path, head, options)
-  if chosen in ("jsonl", "lists", "netflix", "parquet"):
+  if chosen in ("lists", "pairs", "netflix"):
+    named = [role for role, column in options.columns if column != roles.NONE]
+    if named or options.separator is not None:
+      what = f"data.columns={named[0]}=..." if named else f"data.separator={options.separator}"
+      raise DataError(f"{path}: {what}: the format {chosen} has no columns; expected it left alone, or"
+                      " --data.format=csv")
     return Layout(chosen)
-  if chosen == "pairs":
+  if chosen in ("jsonl", "parquet"):
     return Layout(chosen)
   if chosen in POSITIONAL:
     return _positional(path, chosen, head, options)
@@ -156,20 +161,18 @@ def _recognized(path: pathlib.Path, head: Sequence[str], options: ReadOptions) -
     raise DataError(f"{path}:1: a JSON array, expected JSON lines: one object a line")
   if re.fullmatch(r"\d+:\s*", first):
     return "netflix"
-  if options.columns:
+  if any(column != roles.NONE for _, column in options.columns):
     return "csv"
   if any({"user", "item"} <= roles.known_roles(fields) for fields in _ways_to_split(first, options)):
     return "csv"
   for name, form in _FORMS.items():
     if (name != "u.data" or suffix in _OF_FOUR) and all(re.fullmatch(form, line) for line in head[:20]):
       return name
-  if suffix == ".txt" and re.fullmatch(r"\s*\d+(\s+\d+)*\s*", first):
-    return "lists"
   if suffix == ".data":
     return "u.data"
   if suffix == ".dat" and "::" in first:
     return "ratings.dat"
-  if suffix in (".txt", ".dat") and options.separator is None and not any(c.isalpha() for c in first):
+  if suffix in (".txt", ".dat") and options.separator is None and not any(letter.isalpha() for letter in first):
     return "lists"
   return "csv"
 
@@ -212,9 +215,9 @@ def _positional(path: pathlib.Path, chosen: str, head: Sequence[str], options: R
     )
   places = {role: place for role, place in places.items() if place < num_fields}
   if options.columns:
-    given = roles.places_by_position(options.columns, num_fields, f"{path}:1")
-    left_out = {role for role, _ in options.columns}
-    places = {role: place for role, place in places.items() if role not in left_out} | given
+    # Roles that are not named stay where the format has them.
+    others = tuple((role, str(place)) for role, place in places.items() if role not in dict(options.columns))
+    places = roles.places_by_position(options.columns + others, num_fields, f"{path}:1")
   return Layout(chosen, separator, False, None, places, num_fields)
 
 

@@ -145,6 +145,9 @@ def places_by_position(columns: Columns, num_fields: int, where: str) -> dict[st
   Raises:
     DataError: if there is no such place, or no user or item.
   """
+  named = next((column for _, column in columns if column != NONE and not column.isdecimal()), None)
+  if named is not None:
+    raise DataError(f"{where}: no header in which to find column {named!r}; expected places from 0, user=0+item=1")
   places = {role: int(column) for role, column in columns if column != NONE}
   for role, place in places.items():
     if place >= num_fields:

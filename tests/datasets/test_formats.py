@@ -230,6 +230,8 @@ def test_what_is_said_of_a_file(write):
     ({"columns": "user=0+item=1"}, "a.csv:1: the first line looks like a header, user, item; name columns by it"),
     ({"unpack_ratio": 0}, "data.unpack_ratio must be positive, got 0"),
     ({"separator": "¦"}, "data.separator must be of ASCII characters"),
+    ({"format": "lists", "columns": "user=item"}, "a.csv: data.columns=user=...: the format lists has no columns"),
+    ({"format": "netflix", "separator": "tab"}, "a.csv: data.separator=tab: the format netflix has no columns"),
     ({"separator": "tab"}, "a.csv:1: no column for the user and the item is known among user,item"),
     ({"format": "u.data"}, "a.csv:1: expected 4 fields (tab between them) of the format u.data, found 1"),
   ],
@@ -238,6 +240,15 @@ def test_bad_options(write, options, message):
   with pytest.raises(DataError, match=re.escape(message)) as caught:
     read(write("a.csv", "user,item\n0,1\n0,2\n"), **options)
   assert "\n" not in str(caught.value)
+
+
+def test_times_may_be_left_out_of_any_form(write):
+  for name, text in (("u.data", "1\t2\t3\tx\n"), ("a.txt", "1:\n5,3,x\n"), ("a.csv", "user,item,time\n1,2,x\n")):
+    assert read(write(name, text), columns="time=none").time is None
+  four = write("u.data", "1\t2\t3\t4\n")
+  assert read(four, format="u.data", columns="item=2").item_names.tolist() == [3]
+  with pytest.raises(DataError, match=r"u.data:1: no header in which to find column 'movie'"):
+    read(four, format="u.data", columns="item=movie")
 
 
 def test_places_beyond_a_line(write):
