@@ -144,28 +144,23 @@ def blocks(path: pathlib.Path, pieces: Iterable[bytes], *, quoted: bool) -> Iter
     DataError: if a record has no end.
   """
   line, rest = 1, b""
-  pending: Block | None = None
   for piece in pieces:
     data = rest + piece
-    end = _last_end(data, quoted)
-    if end < 0:
+    # Blank lines at the end of a block go to the next one: at the end of the text they do not count.
+    whole = data[: max(0, _last_end(data, quoted))].rstrip(b"\n")
+    if not whole:
       if len(data) > LONGEST_RECORD:
         raise _endless(path, line, data, quoted)
       rest = data
       continue
-    if pending is not None:
-      yield pending
-    pending, rest = Block(line, data[:end]), data[end + 1 :]
-    line += pending.data.count(b"\n") + 1
+    yield Block(line, whole)
+    line += whole.count(b"\n") + 1
+    rest = data[len(whole) + 1 :]
   rest = rest.rstrip(b"\n")
   if rest:
-    if pending is not None:
-      yield pending
     if quoted and rest.count(b'"') % 2:
       raise _endless(path, line, rest, quoted)
     yield Block(line, rest)
-  elif pending is not None:
-    yield pending._replace(data=pending.data.rstrip(b"\n"))
 
 
 def _endless(path: pathlib.Path, line: int, data: bytes, quoted: bool) -> DataError:

@@ -158,6 +158,16 @@ def test_lines_are_counted_in_quoted_fields_and_in_later_blocks(write, monkeypat
     read(write("b.csv", "user,item\n" + numbers + "3,x\n" + numbers))
 
 
+@pytest.mark.parametrize("at", range(0, 40, 3))
+def test_a_blank_line_is_named_wherever_a_block_ends(write, monkeypatch, at):
+  rows = [f"{row},{row}" for row in range(400)]
+  monkeypatch.setattr("fedrecjax.datasets.sources.CHUNK", 30)
+  path = write("a.csv", "\n".join(["user,item", *rows[: 200 + at], "", "", *rows[200 + at :]]) + "\n\n\n\n")
+  with pytest.raises(DataError, match=rf"a\.csv:{202 + at}: expected 2 fields \(comma between them\), found 1"):
+    read(path)
+  assert len(read(write("b.csv", "\n".join(["user,item", *rows]) + "\n" * 100))) == 400
+
+
 def test_names_are_numbered_alike_in_one_block_and_in_many(write, monkeypatch):
   rows = "".join(f"u{row * 7 % 50},{row * row % 31},{row}\n" for row in range(400))
   whole = read(write("a.csv", "user,item,time\n" + rows))
