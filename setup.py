@@ -31,7 +31,7 @@ setup(
     "jax>=0.10,<0.13",
     "numpy>=1.26",
     "optax>=0.2.4",
-    "polars>=1.0",
+    "polars>=1.20",
     "pooch>=1.8",
     "rich>=13.0",
   ],

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from experiments.atomic_files import check_writable
 from experiments.errors import UsageError
-from experiments.grid import shown
+from experiments.grid import paths_apart, shown
 from fedrecjax.config import ConfigError, field_help
 from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS, DataError
 from fedrecjax.methods.fields import expected
@@ -138,8 +138,8 @@ def field_flag_help(name: str, annotation: Any, default: Any) -> str:
   return f"{field_help(owner, field).rstrip('.')}. {expected(annotation)}; default {shown_default}."
 
 
-def comma_list(flag: str, text: str) -> tuple[str, ...]:
-  """The parts of a comma list, each once.
+def comma_list(flag: str, text: str, *, paths: bool = False) -> tuple[str, ...]:
+  """The parts of a comma list, each once; if of paths, commas within one that exists are part of it.
 
   Raises:
     UsageError: naming the flag, if there are none.
@@ -147,7 +147,8 @@ def comma_list(flag: str, text: str) -> tuple[str, ...]:
   >>> comma_list("rules", "mean, krum,mean")
   ('mean', 'krum')
   """
-  parts = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+  places = paths_apart(text) if paths else text.split(",")
+  parts = tuple(dict.fromkeys(part.strip() for part in places if part.strip()))
   if not parts:
     raise UsageError(f"--{flag} must be a comma list, got {text!r}")
   return parts

@@ -22,10 +22,11 @@ from fedrecjax.config import (
   owner_of,
   owners,
   parse,
+  unset_fields,
 )
 from fedrecjax.config.presets import PRESET_FIELD, PROTOCOL_FIELDS
-from fedrecjax.config.run import LATER_FIELDS
 from fedrecjax.datasets import data_digest
+from fedrecjax.datasets.given_splits import named_parts
 from fedrecjax.defenses import chain
 
 AXES = ("dataset", "model", "attack", "defense", "seed")
@@ -175,14 +176,15 @@ def select(cells: Sequence[Cell], wanted: Mapping[str, Sequence[str]]) -> list[C
   Raises:
     UsageError: if no cell has such a field, or none is left.
   """
+  flats = [{**unset_fields(), **cell.flat} for cell in cells]
   for field in wanted:
-    if not any(field in cell.flat for cell in cells):
+    if not any(field in flat for flat in flats):
       raise UsageError(f"--only: no cell has a field {field}")
   # A value may itself be joined with +, as a defense of two parts.
   texts = {field: {*values, "+".join(values)} for field, values in wanted.items()}
   left = [
-    cell for cell in cells
-    if all(field in cell.flat and shown(cell.flat[field]) in values for field, values in texts.items())
+    cell for cell, flat in zip(cells, flats, strict=True)
+    if all(field in flat and shown(flat[field]) in values for field, values in texts.items())
   ]
   if not left:
     raise UsageError(f"--only leaves none of the {len(cells)} cells")
@@ -205,7 +207,7 @@ def axis_values(name: str, text: str) -> list[Any]:
   >>> axis_values("seed", "0-2,7"), axis_values("defense", "none,norm_bound+median")
   ([0, 1, 2, 7], ['none', 'norm_bound+median'])
   """
-  parts = [part.strip() for part in text.split(",")]
+  parts = paths_apart(text) if name == "dataset" else [part.strip() for part in text.split(",")]
   if not all(parts):
     raise UsageError(f"--{name} must be a comma list without empty places, got {text!r}")
   if name in REGISTRIES:
@@ -244,7 +246,36 @@ def field_values(name: str, text: str) -> list[Any]:
   annotations = typing.get_type_hints(owners().get(owner, object))
   if field not in annotations:
     raise UsageError(f"there is no flag --{name}")
-  return [parse(annotations[field], part, f"--{name}") for part in text.split(",")]
+  parts = paths_apart(text) if str in (annotations[field], *typing.get_args(annotations[field])) else text.split(",")
+  return [parse(annotations[field], part, f"--{name}") for part in parts]
+
+
+def paths_apart(text: str) -> list[str]:
+  """The places of a comma list, of which those that make up the path of a file or folder are one.
+
+  The longest path that exists wins, so that names of files may have commas in them.
+
+  >>> paths_apart("ml-100k, ml-1m")
+  ['ml-100k', 'ml-1m']
+  """
+  parts = text.split(",")
+  found, start = [], 0
+  while start < len(parts):
+    end = next(
+      (end for end in range(len(parts), start + 1, -1) if _is_there(",".join(parts[start:end]).strip())), start + 1
+    )
+    found.append(",".join(parts[start:end]).strip())
+    start = end
+  return found
+
+
+def _is_there(text: str) -> bool:
+  """Whether a text is the path of a file or folder, or of the files of a split."""
+  try:
+    named = named_parts(text)
+    return pathlib.Path(text).exists() if named is None else all(part.path.is_file() for part in named)
+  except (OSError, ValueError):
+    return False
 
 
 def _check_methods(cells: Iterable[Cell]) -> None:
@@ -284,8 +315,10 @@ def varying_fields(cells: Sequence[Cell]) -> list[str]:
   A field counts only where it means something: what attackers have in common is left aside in cells without attack.
   """
   values: dict[str, set[str]] = {}
+  unset = unset_fields()
   for cell in cells:
-    for name, value in (LATER_FIELDS | cell.flat).items():
+    # Axes come first, and fields that are not set last.
+    for name, value in (cell.flat | {name: unset[name] for name in unset if name not in cell.flat}).items():
       if not (name.startswith("attacker.") and cell.flat["attack"] == "none"):
         values.setdefault(name, set()).add(repr(value))
   return [name for name, seen in values.items() if len(seen) > 1]

@@ -72,7 +72,7 @@ def parse_command_line(argv: Sequence[str]) -> Options:
     if name not in known:
       raise UsageError(f"--rules must be a comma list of {', '.join(known)}, got {name!r}")
   return Options(
-    datasets=comma_list("dataset", value("dataset")),
+    datasets=comma_list("dataset", value("dataset"), paths=True),
     ratios=tuple(_ratio(text) for text in comma_list("ratio", value("ratio"))),
     rules=tuple(known[name] for name in names),
     trimmed_share=value("trimmed_share"),

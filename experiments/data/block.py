@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import NamedTuple
 
 from fedrecjax.analysis import Summary, popularity_ranks
 from fedrecjax.config import AttackerConfig, TrainConfig
-from fedrecjax.datasets import Dataset
+from fedrecjax.datasets import Dataset, FileReading, Reading
 from fedrecjax.simulation.participants import who_takes_part
 from fedrecjax.types import Attack
 from fedrecjax.vision.visuals import Visuals
 
-# Unix seconds between 1973 and 2096; other numbers may be ranks or anything else that orders rows.
-_SECONDS = range(10**8, 4 * 10**9)
+_LEFT_OUT = {
+  "keep_if": "data.keep_if", "min_rating": "data.min_rating", "core": "data.user_core and data.item_core",
+  "repeats": "data.repeats=drop", "too_few": "data.too_few=drop, since they have too few rows for this split",
+}
+"""The field that leaves rows out, by the name of the filter."""
 
 
 class Threat(NamedTuple):
@@ -24,7 +26,7 @@ class Threat(NamedTuple):
     clients: all clients.
     per_round: malicious clients that attack in a round, mean over all rounds.
     most_per_round: the same in the fullest round.
-    targets: items.
+    targets: items, by name.
     popularity: training interactions of each of them.
     ranks: where they stand in order of popularity, from 1.
   """
@@ -33,7 +35,7 @@ class Threat(NamedTuple):
   clients: int
   per_round: float
   most_per_round: int
-  targets: tuple[int, ...]
+  targets: tuple[int | str, ...]
   popularity: tuple[int, ...]
   ranks: tuple[int, ...]
 
@@ -51,23 +53,31 @@ def threat_of(
     clients=who.population.num_clients,
     per_round=float(attacking.mean()),
     most_per_round=int(attacking.max()),
-    targets=tuple(targets.tolist()),
+    targets=tuple(dataset.item_name(target) for target in targets),
     popularity=tuple(dataset.popularity[targets].tolist()),
     ranks=tuple(popularity_ranks(dataset.popularity, targets).tolist()),
   )
 
 
-def data_lines(summary: Summary) -> list[str]:
-  """The block of a data set, a line for each thing that is known of it."""
+def data_lines(summary: Summary, reading: Reading | None) -> list[str]:
+  """The block of a data set, a line for each thing that is known of it.
+
+  Args:
+    summary: what it holds.
+    reading: what was understood of its source; None of data that were made in parts.
+  """
+  dropped = reading is not None and any(one.by == "repeats" for one in reading.left_out)
+  repeats = 0 if reading is None or dropped else reading.repeats
   rows = [
+    *[("file", _file(one)) for one in (() if reading is None else reading.files)],
     ("users", _count(summary.users)),
     ("items", _count(summary.items) + _aside(summary.items_without, "without an interaction")),
     ("interactions", f"{_count(summary.interactions)}, {summary.density:.2%} of all pairs"
-     + _aside(summary.repeats, "repeat a pair; data.repeats=drop leaves them out")),
+     + _aside(repeats, "repeat a pair; data.repeats=drop leaves them out")),
     ("of a user", f"{_count(summary.least)} to {_count(summary.most)}, median {summary.median:g}, mean"
      f" {summary.mean:.1f}"),
     ("popular items", f"the top 15 % have {summary.top_share:.1%} of the training interactions"),
-    *([] if summary.dropped is None else [("time", _span(summary))]),
+    *([] if reading is None else [("time", _span(reading))]),
     ("training", _count(summary.training)),
     ("held out", _count(summary.held_out)
      + _aside(summary.unrankable, "can never be ranked, since their user trains on them or has them set aside")),
@@ -76,13 +86,32 @@ def data_lines(summary: Summary) -> list[str]:
     rows.append(("set aside", _count(summary.validation)))
   if summary.not_evaluated:
     rows.append(("not evaluated", f"{_count(summary.not_evaluated)} users, who hold out nothing"))
-  if summary.dropped:
-    rows.append(("left out", f"{_count(summary.dropped)} users with too few rows (data.too_few=drop)"))
   if summary.public is not None:
     rows.append(("public", f"{_count(summary.public)} interactions that everybody can see"))
-  rows.append(("first ids", f"users {', '.join(map(str, summary.first_users))}; items"
-               f" {', '.join(map(str, summary.first_items))}"))
+  rows += [] if reading is None else _understood(reading)
   return [f"Data: {summary.name}", *(f"  {label:<14}{text}" for label, text in rows)]
+
+
+def _understood(reading: Reading) -> list[tuple[str, str]]:
+  """How rows were divided, which were left out, and what is likely not meant."""
+  rows = [("split", f"{reading.split}; {reading.split_reason}")]
+  for one in reading.left_out:
+    users = f" and {_count(one.users)} users" if one.users else ""
+    rows.append(("left out", f"{_count(one.rows)} rows{users} by {_LEFT_OUT[one.by]}"))
+  rows.append(("first ids", f"users {', '.join(reading.users)}; items {', '.join(reading.items)}"))
+  return rows + [("warning", line) for line in reading.warnings]
+
+
+def _file(one: FileReading) -> str:
+  """A file, and what was understood of it."""
+  told = (one.format, one.encoding, one.separator and f"{one.separator} between fields")
+  columns = ", ".join(column if role == column else f"{column} is the {role}" for role, column in one.columns)
+  parts = [
+    f"{one.path}{'' if one.part == 'all' else f' ({one.part})'}: {', '.join(filter(None, told))}",
+    *([f"columns {columns}"] if columns else []),
+    *([f"not used: {', '.join(one.unused)}"] if one.unused else []),
+  ]
+  return "; ".join(parts)
 
 
 def threat_lines(threat: Threat) -> list[str]:
@@ -102,11 +131,9 @@ def _aside(number: int, what: str) -> str:
   return f" ({_count(number)} {what})" if number else ""
 
 
-def _span(summary: Summary) -> str:
-  if summary.first_time is None or summary.last_time is None:
+def _span(reading: Reading) -> str:
+  if reading.time_span is None:
     return "not known; rows are in the order of the file"
-  ends = (summary.first_time, summary.last_time)
-  if all(one in _SECONDS for one in ends):
-    first, last = (datetime.datetime.fromtimestamp(one, datetime.UTC).date().isoformat() for one in ends)
-    return f"{first} to {last}"
-  return f"{ends[0]} to {ends[1]}, which orders rows"
+  first, last = reading.time_span
+  # Ranks, or anything else that is no date.
+  return f"{first} to {last}{', which orders rows' if first.isdigit() and last.isdigit() else ''}"

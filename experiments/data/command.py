@@ -23,6 +23,7 @@ from experiments.command_line import (
   use_folder,
 )
 from experiments.data.block import data_lines
+from experiments.data.load import load_dataset
 from experiments.data.papers import printed_of
 from experiments.data.plot import plot_popularity
 from experiments.grid import shown
@@ -30,7 +31,7 @@ from experiments.results.plots import PlotError
 from experiments.tables import Table, print_and_write
 from fedrecjax.analysis import Summary, summarize
 from fedrecjax.config import DataConfig, field_help, parse
-from fedrecjax.datasets import NAMED_SETS, DataError, Dataset, read_named, split
+from fedrecjax.datasets import NAMED_SETS, DataError, Dataset, Reading
 from fedrecjax.datasets.named import data_files
 
 _FIELDS = {field.name: field.default for field in dataclasses.fields(DataConfig)} | {"too_few": "train_only"}
@@ -65,32 +66,23 @@ def _work(argv: Sequence[str]) -> None:
   names = named or [name for name in NAMED_SETS if data_files(name, data_dir=data_dir)]
   if not names:
     raise DataError("none of the named data sets is there; give the path of a file, or --data_dir")
-  sets = [_read(name, config, data_dir) for name in names]
+  datasets = [load_dataset(name, config, data_dir) for name in names]
+  summaries = [summarize(dataset) for dataset in datasets]
   use_folder(out_dir)
   console = output()
-  for _, summary in sets:
-    for line in data_lines(summary):
+  for dataset, summary in zip(datasets, summaries, strict=True):
+    for line in data_lines(summary, dataset.reading):
       print_line(console, line)
-  _write([summary for _, summary in sets], out_dir / "data.csv")
-  table = statistics_table([summary for _, summary in sets])
+  _write([_row(*one) for one in zip(datasets, summaries, strict=True)], out_dir / "data.csv")
+  table = statistics_table(summaries)
   if table is not None:
     print_and_write([table], out_dir / "data.md", console)
   try:
-    plot_popularity([dataset for dataset, _ in sets], out_dir / "popularity.png")
+    plot_popularity(datasets, out_dir / "popularity.png")
     print_line(console, f"Picture: {out_dir / 'popularity.png'}")
   except PlotError as error:
     print(f"data: {error}", file=sys.stderr)
-  print_line(console, f"Results: {out_dir / 'data.csv'} ({len(sets)} rows)")
-
-
-def _read(name: str, config: DataConfig, data_dir: pathlib.Path | None) -> tuple[Dataset, Summary]:
-  """A data set and its numbers."""
-  source = read_named(name, data_dir=data_dir)
-  dataset = split(
-    source, method=config.split, repeats=config.repeats, too_few=config.too_few, seed=config.seed,
-    test_ratio=config.test_ratio,
-  )
-  return dataset, summarize(dataset, source)
+  print_line(console, f"Results: {out_dir / 'data.csv'} ({len(datasets)} rows)")
 
 
 def _define_flags(group: FlagGroup) -> None:
@@ -104,11 +96,26 @@ def _counts(*numbers: int) -> tuple[str, ...]:
   return tuple(f"{number:,}" for number in numbers)
 
 
-def _write(summaries: Sequence[Summary], file: pathlib.Path) -> None:
-  def plain(value: Any) -> Any:
-    return "+".join(map(str, value)) if isinstance(value, tuple) else value
+def _row(dataset: Dataset, summary: Summary) -> dict[str, Any]:
+  """What a data set holds and what was understood of its source, as a row of a table."""
+  reading = dataset.reading or Reading()
+  first_time, last_time = reading.time_span or (None, None)
+  return summary._asdict() | {
+    "rows": reading.rows,
+    "repeats": reading.repeats,
+    "left_out": "+".join(f"{one.by}={one.rows}" for one in reading.left_out),
+    "users_left_out": sum(one.users for one in reading.left_out),
+    "first_time": first_time,
+    "last_time": last_time,
+    "split": reading.split,
+    "split_reason": reading.split_reason,
+    "first_users": "+".join(reading.users),
+    "first_items": "+".join(reading.items),
+    "warnings": "; ".join(reading.warnings),
+  }
 
-  rows = [{name: plain(value) for name, value in one._asdict().items()} for one in summaries]
+
+def _write(rows: Sequence[dict[str, Any]], file: pathlib.Path) -> None:
   with new_file(file) as temporary:
     pl.DataFrame(rows, infer_schema_length=None).write_csv(temporary)
 

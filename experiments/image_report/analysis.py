@@ -15,6 +15,7 @@ from experiments.image_report.flags import LIST_LENGTH, Options, bound_of
 from experiments.image_report.quality import ORIGINAL, quality_rows
 from experiments.image_report.speed import purification_speed
 from fedrecjax.datasets import Dataset
+from fedrecjax.datasets.names import name_at
 from fedrecjax.federation.population import num_malicious
 from fedrecjax.version import __version__
 from fedrecjax.vision import Regression
@@ -171,6 +172,7 @@ def _target_rows(
     row = {
       "bound": bound,
       "item": item,
+      **({} if one.result.item_names is None else {"item_name": name_at(one.result.item_names, item)}),
       f"er@{LIST_LENGTH}": float(one.exposure.together[place]),
       f"er@{LIST_LENGTH}_alone": float(one.exposure.alone[place]),
       "reached": bool(one.exposure.alone[place] >= options.reached),

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from experiments.atomic_files import new_file
 from experiments.command_line import command, output, print_line, use_folder
+from experiments.data.load import load_dataset
 from experiments.image_report.analysis import Report, analyse, check_users
 from experiments.image_report.flags import Options, parse_command_line
 from experiments.image_report.plot import draw_pictures, plot_densities
@@ -21,7 +22,6 @@ from experiments.image_report.tables import report_tables
 from experiments.memory import keep_freed_memory
 from experiments.results.paths import NETWORKS
 from experiments.results.plots import PlotError
-from experiments.sweep.run import load_dataset
 from experiments.sweep.visuals import prepare_visuals
 from experiments.tables import print_and_write
 

@@ -10,6 +10,7 @@ import numpy as np
 from experiments.atomic_files import new_file
 from experiments.image_report.analysis import Report
 from experiments.results.plots import PlotError
+from fedrecjax.datasets.names import names_at
 from fedrecjax.vision import comparison, densities, minimum_threshold, write_png
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ def draw_pictures(report: Report, file: pathlib.Path, *, num_pictures: int) -> N
     name: _by_target([original, *(report.purified[step][name].pixels for step in steps)], places)
     for name, original in report.purified_original.items()
   }
-  labels = [f"item {report.targets[place]}, eps {bound:g}" for place in places for bound in (0, *report.bounds)]
+  names = names_at(report.attacked[0].result.item_names, report.targets)
+  labels = [f"item {names[place]}, eps {bound:g}" for place in places for bound in (0, *report.bounds)]
   try:
     picture = comparison(
       _by_target([report.original] * (1 + len(report.bounds)), places), adversarial, purified, rows=labels,

@@ -18,6 +18,7 @@ from experiments.grid import AXES, Cell, shown
 from experiments.results.paths import cell_dir, finished_config, finished_dirs
 from fedrecjax.config import owners
 from fedrecjax.datasets import digest_of
+from fedrecjax.datasets.names import names_at
 from fedrecjax.methods.fields import words_beside_numbers
 from fedrecjax.simulation.runner import DivergedError, Result
 
@@ -57,7 +58,8 @@ def cell_frames(
     diverged: how the run ended, if it did before its last point.
 
   Returns:
-    (one row per evaluation point with every configuration field, one row per benign user at the last point). A
+    (one row per evaluation point with every configuration field, one row per benign user at the last point, with the
+    user's number and, where the data call users something else, name). A
     metric that has no value, such as the exposure of a target that every user already has, is null. A run that has
     diverged has one more row, of the epoch and round in which it did; there are no metrics in that row, nor of users.
   """
@@ -70,15 +72,23 @@ def cell_frames(
   constants = [
     pl.lit(cell.data_digest, pl.String).alias("data_digest"),
     pl.lit(result.compile_s, pl.Float64).alias("compile_s"),
-    pl.lit("+".join(str(item) for item in result.targets), pl.String).alias("targets"),
+    pl.lit("+".join(str(name) for name in names_at(result.item_names, result.targets)), pl.String).alias("targets"),
     pl.lit(cell.hash, pl.String).alias("config_hash"),
     pl.lit(version, pl.String).alias("version"),
   ]
   for name, value in cell.flat.items():
     plain = shown(value) if kinds[name] is pl.String and value is not None else value
     constants.append(pl.lit(plain, kinds[name]).alias(name))
-  users = pl.DataFrame({"user": np.asarray(result.users, np.int64)})
-  return metrics.with_columns(constants), users.with_columns(of_users)
+  users = _named(pl.DataFrame({"user": np.asarray(result.users, np.int64)}), "user", result.user_names)
+  return metrics.with_columns(constants), users.with_columns(of_users.get_columns())
+
+
+def _named(frame: pl.DataFrame, column: str, names: np.ndarray | None) -> pl.DataFrame:
+  """The frame with a column of names behind one of numbers, where names are something else."""
+  if names is None:
+    return frame
+  named = pl.Series(f"{column}_name", names_at(names, frame[column].to_numpy()).tolist())
+  return frame.insert_column(frame.get_column_index(column) + 1, named)
 
 
 def _end_of(diverged: DivergedError) -> pl.DataFrame:
@@ -101,7 +111,7 @@ def round_frames(result: Result) -> dict[str, pl.DataFrame]:
       rounds = len(next(iter(columns.values())))
       frames[name] = pl.DataFrame({"round": np.arange(1, rounds + 1), **columns}).fill_nan(None)
   if result.images:
-    frames["images"] = pl.DataFrame(result.images).fill_nan(None)
+    frames["images"] = _named(pl.DataFrame(result.images).fill_nan(None), "item", result.item_names)
   return frames
 
 

@@ -13,6 +13,7 @@ from experiments.grid import Cell, shown
 from experiments.results.paths import cell_dir
 from experiments.results.plots import PlotError
 from experiments.results.report import group_by_seed, label_fields
+from fedrecjax.datasets.names import names_at
 from fedrecjax.simulation.runner import Result
 from fedrecjax.vision import Visuals
 from fedrecjax.vision.pictures import comparison, write_png
@@ -27,7 +28,7 @@ class UploadedImages(NamedTuple):
   """The targets' images after the last epoch.
 
   Attributes:
-    item: int `[T]`.
+    item: names of the targets, whole numbers or texts `[T]`.
     original: uint8 `[T, H, W, 3]`.
     uploaded: what the provider uploaded last.
     kept: what the server has.
@@ -45,7 +46,10 @@ def uploaded_images(result: Result, visuals: Visuals | None) -> UploadedImages |
     return None
   assert visuals is not None
   uploaded, kept = (np.clip(np.round(np.asarray(images)), 0, 255).astype(np.uint8) for images in result.pictures)
-  return UploadedImages(result.targets, visuals.images.pixels[result.targets], uploaded, kept)
+  names = names_at(result.item_names, result.targets)
+  # Arrays of objects are no part of an archive that anybody may open.
+  named = names.astype(str) if names.dtype == object else names
+  return UploadedImages(named, visuals.images.pixels[result.targets], uploaded, kept)
 
 
 def read_images(out_dir: pathlib.Path, cell: Cell) -> UploadedImages | None:

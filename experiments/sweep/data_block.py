@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,7 +39,7 @@ def blocks_of(
   """
   lines = []
   for key, summary in summaries.items():
-    lines += data_lines(summary)
+    lines += data_lines(summary, datasets[key].reading)
     own = [cell for cell in cells if (cell.config.dataset, cell.config.data) == key and cell.flat["attack"] != "none"]
     # Threats that differ in the seed alone differ in who attacks when, and maybe in the targets.
     settings = {(cell.config.attack.name, cell.config.attacker, cell.config.train, cell.config.images): cell
@@ -64,6 +65,10 @@ def threat_of_cell(cell: Cell, dataset: Dataset, visuals: Visuals | None) -> Thr
 
 
 def kept_summary(cell: Cell, summary: Summary, dataset: Dataset, visuals: Visuals | None) -> dict[str, Any]:
-  """What is kept of a cell's data and threat, ready for JSON; the threat is null where there is no attack."""
+  """What is kept of a cell's data, their reading and the threat, ready for JSON; null where there is none."""
   threat = None if cell.flat["attack"] == "none" else threat_of_cell(cell, dataset, visuals)
-  return {"data": summary._asdict(), "threat": None if threat is None else threat._asdict()}
+  return {
+    "data": summary._asdict(),
+    "reading": None if dataset.reading is None else dataclasses.asdict(dataset.reading),
+    "threat": None if threat is None else threat._asdict(),
+  }

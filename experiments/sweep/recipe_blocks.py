@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from experiments.errors import UsageError
-from experiments.grid import Settings
+from experiments.grid import Settings, paths_apart
 from fedrecjax.config import from_flat
 
 _AXES = ("model", "dataset")
@@ -42,7 +42,7 @@ def fitted_blocks(
 def _for_values(
   recipe: str, blocks: list[dict[str, str]], axis: str, overrides: Mapping[str, str]
 ) -> list[dict[str, str]]:
-  wanted = [part.strip() for part in overrides[axis].split(",")]
+  wanted = paths_apart(overrides[axis])
   own = [str(block.get(axis, from_flat({}).flat()[axis])).split(",") for block in blocks]
   known = {value for values in own for value in values}
   foreign = [value for value in wanted if value not in known]

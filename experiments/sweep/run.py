@@ -14,6 +14,7 @@ from typing import Any
 
 from experiments.atomic_files import new_file
 from experiments.command_line import is_expected
+from experiments.data.load import load_dataset
 from experiments.errors import UsageError
 from experiments.grid import Cell
 from experiments.results.cell_files import write_cell
@@ -23,8 +24,8 @@ from experiments.sweep.data_block import DataKey, kept_summary
 from experiments.sweep.progress import SweepProgress
 from experiments.sweep.visuals import VisualsKey, visuals_key
 from fedrecjax.analysis import Summary
-from fedrecjax.config import ConfigError, DataConfig, RunConfig
-from fedrecjax.datasets import Dataset, load
+from fedrecjax.config import ConfigError, RunConfig
+from fedrecjax.datasets import Dataset
 from fedrecjax.defenses import chain
 from fedrecjax.federation.population import make_population
 from fedrecjax.simulation.evaluation import evaluation_data
@@ -37,18 +38,6 @@ from fedrecjax.vision.visuals import Visuals
 
 class Terminated(BaseException):
   """The process was asked to end (SIGTERM, or SIGHUP of a terminal that was closed)."""
-
-
-def load_dataset(name: str, data: DataConfig, data_dir: pathlib.Path | None) -> Dataset:
-  """A data set as a configuration has it.
-
-  Raises:
-    DataError: if it cannot be loaded.
-  """
-  return load(
-    name, data_dir=data_dir, split=data.split, repeats=data.repeats, too_few=data.too_few, seed=data.seed,
-    test_ratio=data.test_ratio,
-  )
 
 
 def load_datasets(cells: Sequence[Cell], data_dir: pathlib.Path | None) -> dict[DataKey, Dataset]:

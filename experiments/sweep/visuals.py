@@ -93,7 +93,7 @@ def prepare_visuals(
   """
   images = item_images(
     config.source, dataset_name=dataset.name, num_items=dataset.num_items, size=config.size, seed=config.seed,
-    data_dir=data_dir,
+    data_dir=data_dir, item_names=dataset.item_names,
   )
   try:
     extractor = standardized(_extractor(config, images, say, networks), images)

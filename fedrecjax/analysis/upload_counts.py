@@ -171,7 +171,8 @@ def draw_counts(
 def _check_room(dataset: Dataset, pairs: _Pairs, num_negatives: int) -> None:
   full = pairs.length >= dataset.num_items
   if num_negatives > 0 and full.any():
-    raise ValueError(f"{dataset.name}: user {np.argmax(full)} has interacted with all {dataset.num_items} items, so no"
+    user = dataset.user_name(int(np.argmax(full)))
+    raise ValueError(f"{dataset.name}: user {user} has interacted with all {dataset.num_items} items, so no"
                      " negative can be drawn for it")
 
 

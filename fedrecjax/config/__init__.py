@@ -13,6 +13,7 @@ from fedrecjax.config.run import (
   owner_of,
   owners,
   parse,
+  unset_fields,
 )
 from fedrecjax.config.sections import (
   SECTIONS,
@@ -41,4 +42,5 @@ __all__ = [
   "owner_of",
   "owners",
   "parse",
+  "unset_fields",
 ]

@@ -13,6 +13,7 @@ from typing import Any
 from fedrecjax.attacks import ATTACKS
 from fedrecjax.config.presets import PRESET_FIELD, PRESETS
 from fedrecjax.config.sections import (
+  IF_SET,
   SECTIONS,
   AttackerConfig,
   ConfigError,
@@ -25,12 +26,17 @@ from fedrecjax.config.sections import (
   require,
 )
 from fedrecjax.defenses import DEFENSES
-from fedrecjax.methods.fields import as_declared, expected, fits, is_optional, words_beside_numbers
+from fedrecjax.methods.fields import (
+  as_declared,
+  as_name,
+  expected,
+  fits,
+  is_optional,
+  takes_names,
+  words_beside_numbers,
+)
 from fedrecjax.methods.registry import Registry, described
 from fedrecjax.models import MODELS
-
-# Fields that joined later and are left out where they have this value: what was computed before them keeps its hash.
-LATER_FIELDS: dict[str, Any] = {"attacker.public_file": None}
 
 REGISTRIES: dict[str, Registry[Any]] = {"model": MODELS, "attack": ATTACKS, "defense": DEFENSES}
 
@@ -93,7 +99,7 @@ class RunConfig:
   def flat(self) -> dict[str, Any]:
     """All fields that apply, by dotted name; values are plain and JSON-ready (tuples as lists).
 
-    Those of images apply where there are images, and those of :data:`LATER_FIELDS` where they are given.
+    Those of images apply where there are images, those of :func:`unset_fields` where they are set.
     """
     result: dict[str, Any] = {
       "dataset": self.dataset,
@@ -108,8 +114,9 @@ class RunConfig:
     for owner, section in sections + methods:
       for field in dataclasses.fields(section):
         value = getattr(section, field.name)
-        result[f"{owner}.{field.name}"] = list(value) if isinstance(value, tuple) else value
-    return {name: value for name, value in result.items() if name not in LATER_FIELDS or value != LATER_FIELDS[name]}
+        if not (field.metadata.get(IF_SET) and value == field.default):
+          result[f"{owner}.{field.name}"] = list(value) if isinstance(value, tuple) else value
+    return result
 
   def hash(self) -> str:
     """16 hexadecimal digits that depend on every field, and on nothing else."""
@@ -156,6 +163,18 @@ def owners() -> dict[str, type]:
   return result
 
 
+def unset_fields() -> dict[str, Any]:
+  """The fields that are no part of a flat configuration, nor of its hash, while they have their defaults, and those.
+
+  >>> unset_fields()["data.user_core"]
+  0
+  """
+  return {
+    f"{owner}.{field.name}": field.default
+    for owner, section in SECTIONS.items() for field in dataclasses.fields(section) if field.metadata.get(IF_SET)
+  }
+
+
 def field_help(owner: str, field: str) -> str:
   """The description of a field, as on the command line."""
   config = owners()[owner]
@@ -187,7 +206,7 @@ def parse(annotation: Any, text: str, name: str) -> Any:
     float: float,
   }
   if typing.get_origin(annotation) is tuple:
-    reader: Callable[[str], Any] = _integers
+    reader: Callable[[str], Any] = _names if takes_names(annotation) else _integers
   else:
     reader = readers.get(annotation, str)
   try:
@@ -197,6 +216,10 @@ def parse(annotation: Any, text: str, name: str) -> Any:
   if not fits(annotation, value):
     raise ConfigError(f"{name} must be {wanted}, got {text!r}{hint(name)}")
   return value
+
+
+def _names(text: str) -> tuple[int | str, ...]:
+  return tuple(as_name(part) for part in text.split("+")) if text else ()
 
 
 def _integers(text: str) -> tuple[int, ...]:
@@ -243,8 +266,6 @@ def from_flat(values: dict[str, Any]) -> RunConfig:
     raise ConfigError(f"field {owner}.{next(iter(fields_of[owner]))} belongs to no part of this run")
   if names["attack"] == "none":
     sections["attacker"] = sections["attacker"].without_clients()
-  require(sections["attacker"].public_file is None or sections["data"].too_few != "drop", "data.too_few",
-          "error or train_only where attacker.public_file is set, since drop numbers users anew", "drop")
   return RunConfig(dataset, methods["model"][0], methods["attack"][0], tuple(methods["defense"]), seed, **sections)
 
 

@@ -6,8 +6,12 @@ import dataclasses
 import typing
 from typing import Any, Literal
 
+from fedrecjax.datasets import DataError, ReadOptions, parse_columns
 from fedrecjax.methods.fields import as_declared, expected, fits
 from fedrecjax.numerics.optimizers import ClientOptimizer, ServerOptimizer
+
+IF_SET = "part of the hash if set"
+"""Marks fields that joined later: at their defaults they change no hash, so that finished results are found."""
 
 
 class ConfigError(ValueError):
@@ -44,6 +48,10 @@ def _check_fields(section: Any) -> None:
     object.__setattr__(section, name, value)
 
 
+def _if_set(default: Any) -> Any:
+  return dataclasses.field(default=default, metadata={IF_SET: True})
+
+
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
   """How interactions become training and held-out items.
@@ -58,6 +66,21 @@ class DataConfig:
     too_few: users with too few items to hold one out: "error", "train_only" (keep, without evaluating them) or
       "drop".
     seed: seed of splits that draw. It is apart from the run's seed, so that several seeds share one split.
+    columns: which column plays which role, ROLE=COLUMN joined with +, of the roles user, item, time, rating, split and
+      public; by place from 0 where the file has no header. Other roles go to columns of usual names, as all do by
+      default; ROLE=none leaves one out.
+    format: form of the file; "auto" tells it by its name and first lines.
+    separator: what stands between two fields: a word (tab, comma, semicolon, space, bar, colons) or itself; none: the
+      one that makes a known header.
+    encoding: of the text, such as latin-1; none: UTF-8, or what a byte order mark says.
+    quotes: "auto" takes quotes around a field as no part of it, "none" reads them as they stand.
+    ids: "auto" reads columns of whole numbers as such, in which another word is a mistake; "names" takes any word as a
+      name.
+    min_rating: interactions with a lower rating are left out; none: none are.
+    keep_if: COLUMN=VALUE: only rows with this value are kept; none: all are.
+    user_core: interactions that each user must have, counted again until neither users nor items are left out; 0: any.
+    item_core: the same for items.
+    unpack_ratio: how many times its size a packed file may unpack to, beyond 256 MiB.
   """
 
   split: Literal["default", "last", "last_by_time", "last_by_order", "last_two", "random", "ratio", "given"] = "default"
@@ -65,11 +88,41 @@ class DataConfig:
   repeats: Literal["keep", "drop"] = "keep"
   too_few: Literal["error", "train_only", "drop"] = "error"
   seed: int = 0
+  columns: str | None = _if_set(None)
+  format: Literal[
+    "auto", "csv", "inter", "u.data", "ratings.dat", "rating", "gowalla", "lastfm-360k", "mind", "lists", "pairs",
+    "netflix", "jsonl", "parquet",
+  ] = _if_set("auto")
+  separator: str | None = _if_set(None)
+  encoding: str | None = _if_set(None)
+  quotes: Literal["auto", "none"] = _if_set("auto")
+  ids: Literal["auto", "names"] = _if_set("auto")
+  min_rating: float | None = _if_set(None)
+  keep_if: str | None = _if_set(None)
+  user_core: int = _if_set(0)
+  item_core: int = _if_set(0)
+  unpack_ratio: int = _if_set(200)
 
   def __post_init__(self) -> None:
     _check_fields(self)
     require(0 < self.test_ratio < 1, "data.test_ratio", "between 0 and 1", self.test_ratio)
-    require(self.seed >= 0, "data.seed", "0 or more", self.seed)
+    for field in ("seed", "user_core", "item_core"):
+      require(getattr(self, field) >= 0, f"data.{field}", "0 or more", getattr(self, field))
+    try:
+      self.reading()
+    except DataError as error:
+      raise ConfigError(str(error)) from error
+
+  def reading(self) -> ReadOptions:
+    """What is said of the files.
+
+    Raises:
+      DataError: if it cannot be meant.
+    """
+    return ReadOptions(
+      parse_columns(self.columns), None if self.format == "auto" else self.format, self.separator, self.encoding,
+      self.quotes, self.ids, self.min_rating, self.keep_if, self.unpack_ratio,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,7 +244,8 @@ class AttackerConfig:
     membership: "added" puts malicious clients beside the users; "converted" takes users over.
     targets: how targets are chosen: "random" items, the "least_popular" ones (ties at random), or "given" ones.
     num_targets: number of targets, T.
-    target_items: for "given": item ids, joined with + on the command line.
+    target_items: for "given": names of items as the data call them, joined with + on the command line; a whole number
+      is the item that is named so.
     start_epoch: first epoch, from 0, in which malicious clients attack. Before it those with data of their own behave,
       others send nothing.
     stop_epoch: first epoch in which they no longer do; none: they attack to the end.
@@ -201,8 +255,8 @@ class AttackerConfig:
     public_share: share of each user's training items that everybody can see, rounded up (FedRecAttack's xi), for
       attacks that use them. It is drawn, and must be left alone where public interactions are given: by public_file, or
       by the data set, whose file has a column `public`.
-    public_file: path of a file of public interactions in the formats of data sets, users and items by their numbers in
-      the data set, which need be no training interactions; none: they are a share, or the data set's own.
+    public_file: path of a file of public interactions in any form that a data set may have, users and items by their
+      names, which need be no training interactions; none: they are a share, or the data set's own.
     ratio_of: what the share is of: the "users" of the data set, which are the benign clients where malicious ones are
       added and all clients where users are converted (PIECK, FedRecAttack, ClusterAttack); "all" clients (Spattack); or
       the "benign" ones.
@@ -212,13 +266,13 @@ class AttackerConfig:
   membership: Literal["added", "converted"] = "added"
   targets: Literal["random", "least_popular", "given"] = "random"
   num_targets: int = 1
-  target_items: tuple[int, ...] = ()
+  target_items: tuple[int | str, ...] = ()
   start_epoch: int = 0
   stop_epoch: int | None = None
   colluding: bool = True
   own_items: int = 30
   public_share: float = 0.01
-  public_file: str | None = None
+  public_file: str | None = _if_set(None)
   ratio_of: Literal["users", "all", "benign"] = "users"
 
   def __post_init__(self) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fedrecjax.datasets.errors import DataError
+from fedrecjax.datasets.names import Names, checked_names, name_at, number_by_name
+from fedrecjax.datasets.reading import Reading
 
 IntArray = npt.NDArray[np.integer]
 BoolArray = npt.NDArray[np.bool_]
@@ -27,11 +29,16 @@ class Interactions:
     num_items: number of items M; ids that never occur count.
     test: True where the source itself holds the row out, bool `[n]`; None where the source has no
       split.
+    validation: True where the source sets the row aside for validation, bool `[n]`; None where it sets none aside.
     public: True where everybody can see the row, as likes and comments, bool `[n]`; None where the
       source does not say.
+    user_names: what the source calls its users, different whole numbers or texts `[num_users]`; None if their ids
+      themselves are their names.
+    item_names: the same for items, `[num_items]`.
+    reading: what was understood of files; None of data that come from none.
 
   Raises:
-    DataError: on an empty set, columns of different lengths, or ids out of range.
+    DataError: on an empty set, columns of different lengths, ids out of range, or names that are not different.
   """
 
   name: str
@@ -41,28 +48,33 @@ class Interactions:
   num_users: int
   num_items: int
   test: BoolArray | None
+  validation: BoolArray | None = None
   public: BoolArray | None = None
+  user_names: Names | None = None
+  item_names: Names | None = None
+  reading: Reading | None = None
 
   def __post_init__(self) -> None:
     object.__setattr__(self, "users", np.asarray(self.users, np.int32))
     object.__setattr__(self, "items", np.asarray(self.items, np.int32))
     if self.time is not None:
       object.__setattr__(self, "time", np.asarray(self.time, np.int64))
-    if self.test is not None:
-      object.__setattr__(self, "test", np.asarray(self.test, np.bool_))
-    if self.public is not None:
-      object.__setattr__(self, "public", np.asarray(self.public, np.bool_))
+    for mark in ("test", "validation", "public"):
+      if getattr(self, mark) is not None:
+        object.__setattr__(self, mark, np.asarray(getattr(self, mark), np.bool_))
     if len(self.users) == 0:
       raise DataError(f"{self.name}: no interactions, expected at least one")
-    for column, values in (
-      ("items", self.items), ("time", self.time), ("test", self.test), ("public", self.public)
-    ):
+    columns = {
+      "items": self.items, "time": self.time, "test": self.test, "validation": self.validation, "public": self.public,
+    }
+    for column, values in columns.items():
       if values is not None and values.shape != self.users.shape:
         raise DataError(
           f"{self.name}: {column} has shape {values.shape}, expected {self.users.shape} as users"
         )
     _check_range(self.name, "user", self.users, self.num_users)
     _check_range(self.name, "item", self.items, self.num_items)
+    _set_names(self)
 
   def __len__(self) -> int:
     return len(self.users)
@@ -171,10 +183,14 @@ class Dataset:
     features: visual features of the items, float32 `[M, F]`, zeros for items without an image; None if there are none.
     public: items of each user that everybody can see, training items or not; None where that is not known, and attacks
       that use public interactions are given a share of the training items (`attacker.public_share`).
+    user_names: what the source calls its users, different whole numbers or texts `[N]`; None if they are called 0 to
+      N - 1.
+    item_names: the same for items, `[M]`.
+    reading: what was understood of files and options; None of data that come from none.
 
   Raises:
-    DataError: if there are not N lists, an item is out of range, no user has a training item, or features are not
-      finite numbers of M items.
+    DataError: if there are not N lists, an item is out of range, no user has a training item, features are not
+      finite numbers of M items, or names are not different.
   """
 
   name: str
@@ -185,8 +201,12 @@ class Dataset:
   validation: ItemLists | None = None
   features: npt.NDArray[np.float32] | None = None
   public: ItemLists | None = None
+  user_names: Names | None = None
+  item_names: Names | None = None
+  reading: Reading | None = None
 
   def __post_init__(self) -> None:
+    _set_names(self)
     if self.features is not None:
       features = np.asarray(self.features, np.float32)
       if features.ndim != 2 or len(features) != self.num_items or features.shape[1] == 0:
@@ -217,6 +237,60 @@ class Dataset:
   def popularity(self) -> IntArray:
     """Training interactions of every item, repeats counted, int32 `[M]`."""
     return np.bincount(self.train.items, minlength=self.num_items).astype(np.int32)
+
+  def user_number(self, name: int | str) -> int:
+    """The number of the user of that name; 7 is the one that the source calls `7`.
+
+    Raises:
+      DataError: if there is none.
+    """
+    return self._number("user", name, self.num_users)
+
+  def item_number(self, name: int | str) -> int:
+    """The number of the item of that name; 7 is the one that the source calls `7`.
+
+    >>> lists = ItemLists.from_lists([[0, 1]])
+    >>> Dataset("toy", 1, 2, lists, lists, item_names=np.array([90, 180])).item_number(180)
+    1
+
+    Raises:
+      DataError: if there is none.
+    """
+    return self._number("item", name, self.num_items)
+
+  def user_name(self, number: int) -> int | str:
+    """What the source calls a user."""
+    return name_at(self.user_names, number)
+
+  def item_name(self, number: int) -> int | str:
+    """What the source calls an item."""
+    return name_at(self.item_names, number)
+
+  @functools.cached_property
+  def _numbers(self) -> dict[str, dict[str, int]]:
+    """Numbers by name, where names are not numbers."""
+    names = {"user": self.user_names, "item": self.item_names}
+    return {what: number_by_name(of) for what, of in names.items() if of is not None}
+
+  def _number(self, what: str, name: int | str, count: int) -> int:
+    if what in self._numbers:
+      number = self._numbers[what].get(str(name))
+      if number is None:
+        names = self.item_names if what == "item" else self.user_names
+        shown = ", ".join(str(name_at(names, place)) for place in range(min(count, 3)))
+        raise DataError(f"{what} {name} does not exist; {self.name} has {count} {what}s, such as {shown}")
+      return number
+    text = str(name)
+    if not (text.isascii() and text.isdigit() and str(int(text)) == text and int(text) < count):
+      raise DataError(f"{what} {name} does not exist; {self.name} has {what}s 0 to {count - 1}")
+    return int(text)
+
+
+def _set_names(of: Interactions | Dataset) -> None:
+  """Puts names into the form that they are kept in."""
+  for what, count in (("user", of.num_users), ("item", of.num_items)):
+    field = f"{what}_names"
+    object.__setattr__(of, field, checked_names(getattr(of, field), count, f"{of.name}: {what}"))
 
 
 def _check_range(

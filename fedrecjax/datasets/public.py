@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pathlib
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from fedrecjax.datasets import formats, tables, user_lists
 from fedrecjax.datasets.errors import DataError
+from fedrecjax.datasets.formats import opened, public_marks
+from fedrecjax.datasets.id_columns import id_part, tokens_of
 from fedrecjax.datasets.interactions import Dataset, ItemLists
+from fedrecjax.datasets.layouts import Layout, ReadOptions
+from fedrecjax.datasets.names import Names, examples, number_by_name
+from fedrecjax.datasets.roles import NONE
+from fedrecjax.datasets.rows import Rows
 
-IntArray = npt.NDArray[np.int64]
+_OPTIONS = ReadOptions(columns=(("time", NONE), ("rating", NONE), ("split", NONE)))
+"""Of who interacted with what, no more than that matters."""
 
-
-class _Rows(NamedTuple):
-  """Pairs as a file has them.
-
-  Attributes:
-    users: as the data set names them, `[n]`.
-    items: likewise.
-    lines: number of each pair's line in the file, from 1, `[n]`; None for tables, which have rows.
-    public: which of them everybody can see, bool `[n]`; None: all.
-  """
-
-  users: IntArray
-  items: IntArray
-  lines: IntArray | None
-  public: npt.NDArray[np.bool_] | None = None
+_OTHER_IDS = {"from_one": "u.data", "first_appearance": "ratings.dat"}
+"""The form of file whose ids are not the numbers that a published set calls its users and items by."""
 
 
 def read_public(path: str | os.PathLike[str], dataset: Dataset) -> ItemLists:
@@ -42,8 +33,9 @@ def read_public(path: str | os.PathLike[str], dataset: Dataset) -> ItemLists:
   order within a user.
 
   Args:
-    path: a file of lists (`.txt`), a `u.data`, a CSV or a Parquet table, users and items by their numbers in the data
-      set. Of a table with a column `public` the rows where it is 1, else all. A test file beside it is not read.
+    path: a file in any form that :func:`fedrecjax.datasets.read` tells by itself, users and items called as in the data
+      set: by the ids of its file, or by the numbers of a named set. Of a table with a column `public` the rows where it
+      is 1, else all. Files beside it are not read.
     dataset: whose users and items they are.
 
   Returns:
@@ -53,76 +45,74 @@ def read_public(path: str | os.PathLike[str], dataset: Dataset) -> ItemLists:
     DataError: if the file is missing or wrong in a line, or names a user or an item that the data set does not have.
   """
   file = pathlib.Path(path)
-  chosen = formats.format_of(file)
-  if chosen not in _READERS:
-    raise DataError(f"{file}: {chosen} files number users and items anew, expected those of {dataset.name} by number in"
-                    " a file .txt, .csv, .parquet or .data")
-  rows = _READERS[chosen](file)
-  for what, ids, count in (("user", rows.users, dataset.num_users), ("item", rows.items, dataset.num_items)):
-    unknown = ids >= count
-    if unknown.any():
-      row = int(np.argmax(unknown))
-      place = f"{file}: row {row}" if rows.lines is None else f"{file}:{rows.lines[row]}"
-      raise DataError(f"{place}: {what} {ids[row]} is not in {dataset.name}, expected 0 to {count - 1}")
-  seen = slice(None) if rows.public is None else rows.public
-  return ItemLists.from_pairs(rows.users[seen], rows.items[seen], num_users=dataset.num_users)
-
-
-def _read_csv(file: pathlib.Path) -> _Rows:
-  lines = tables.read_lines(file)
-  header = [field.strip().strip('"') for field in lines[0].split(",")]
-  if not {"user", "item"} <= set(header):
-    tables.bad_line(file, 1, lines[0], "expected the columns user,item[,public]")
-  lines = tables.below_header(lines, file)
-  fields = tables.split_fields(lines, separator=",", num_fields=len(header), path=file, first_line=2)
-  fields = fields.rename(dict(zip(fields.columns, header, strict=True)))
-
-  def numbers(column: str, most: int = tables.LARGEST_ID) -> IntArray:
-    text = fields[column].str.strip_chars().str.strip_chars('"')
-    return tables.integers(text, what=column, path=file, lines=lines, first_line=2, most=most)
-
-  public = numbers("public", most=1).astype(np.bool_) if "public" in header else None
-  return _Rows(numbers("user"), numbers("item"), np.arange(len(lines)) + 2, public)
-
-
-def _read_parquet(file: pathlib.Path) -> _Rows:
   try:
-    frame = pl.read_parquet(io.BytesIO(tables.read_bytes(file)))
-  except (pl.exceptions.PolarsError, OSError) as error:
-    raise DataError(f"{file}: expected a Parquet table: {str(error).splitlines()[0]}") from None
-  if not {"user", "item"} <= set(frame.columns):
-    raise DataError(f"{file}: expected the columns user,item[,public], found {','.join(frame.columns)}")
-
-  def numbers(column: str, most: int = tables.LARGEST_ID) -> IntArray:
-    if not (frame[column].dtype.is_integer() or frame[column].dtype == pl.Boolean):
-      raise DataError(f"{file}: column {column} has type {frame[column].dtype}, expected integers")
-    values = frame[column].cast(pl.Int64, strict=False)
-    wrong = ((values < 0) | (values > most)).fill_null(True).to_numpy()
-    if wrong.any():
-      row = int(np.argmax(wrong))
-      raise DataError(f"{file}: row {row}: column {column} is {frame[column][row]}, expected 0 to {most}")
-    return values.to_numpy()
-
-  public = numbers("public", most=1).astype(np.bool_) if "public" in frame.columns else None
-  return _Rows(numbers("user"), numbers("item"), None, public)
+    return _read(file, dataset)
+  except DataError as error:
+    if "--data." not in str(error):
+      raise
+    raise DataError(f"{error}; of public interactions, which flags of data do not concern") from error
 
 
-def _read_u_data(file: pathlib.Path) -> _Rows:
-  lines = tables.read_lines(file)
-  fields = tables.split_fields(lines, separator="\t", num_fields=4, path=file)
-  users, items = (
-    tables.integers(fields[column], what=what, path=file, lines=lines, least=1) - 1
-    for column, what in (("field_0", "user id"), ("field_1", "movie id"))
-  )
-  return _Rows(users, items, np.arange(len(lines)) + 1)
+def _read(file: pathlib.Path, dataset: Dataset) -> ItemLists:
+  layout, _, blocks = opened(file, _OPTIONS)
+  _refuse_other_ids(file, layout, dataset)
+  known_users = _by_name(dataset.user_names, dataset.num_users)
+  known_items = _by_name(dataset.item_names, dataset.num_items)
+  users, items = [], []
+  for rows in blocks:
+    frame = rows.frame
+    seen = public_marks(rows) if "public" in frame.columns else np.ones(len(frame), np.bool_)
+    users.append(_numbered("user", frame["user"], rows, known_users, dataset)[seen])
+    items.append(_numbered("item", frame["item"], rows, known_items, dataset)[seen])
+    if rows.line_users is not None:
+      _numbered("user", rows.line_users, rows, known_users, dataset, beyond=len(frame))
+  if not users:
+    raise DataError(f"{file}: a header only, expected at least one interaction after it")
+  return ItemLists.from_pairs(np.concatenate(users), np.concatenate(items), num_users=dataset.num_users)
 
 
-def _read_lists(file: pathlib.Path) -> _Rows:
-  users, items, user_of_line = user_lists.read_part(file)
-  place = np.argsort(user_of_line)
-  return _Rows(users, items, place[np.searchsorted(user_of_line, users, sorter=place)] + 1)
+def _refuse_other_ids(file: pathlib.Path, layout: Layout, dataset: Dataset) -> None:
+  """A published set that is called by number has other ids in its publisher's files, which would all be mistaken."""
+  if dataset.reading is not None and _OTHER_IDS.get(dataset.reading.numbering) == layout.format:
+    raise DataError(
+      f"{file}: {layout.format} files have ids of their own, and the set {dataset.name} calls users and items by"
+      " number; expected a file with these numbers below a header user,item, or the data set by its file's path"
+    )
 
 
-_READERS: dict[str, Callable[[pathlib.Path], _Rows]] = {
-  "csv": _read_csv, "parquet": _read_parquet, "u.data": _read_u_data, "lists": _read_lists,
-}
+def _by_name(names: Names | None, count: int) -> dict[str, int]:
+  return number_by_name(np.arange(count) if names is None else names)
+
+
+def _numbered(
+  what: Literal["user", "item"], column: pl.Series, rows: Rows, known: dict[str, int], dataset: Dataset, beyond: int = 0
+) -> npt.NDArray[np.int64]:
+  """The numbers of those who are named.
+
+  Args:
+    what: the role.
+    column: names, `[n]`.
+    rows: that they stand in.
+    known: numbers by name.
+    dataset: that they must be of.
+    beyond: place of the first one for errors.
+
+  Raises:
+    DataError: naming the first row of an unknown name.
+  """
+
+  def where(row: int, expected: str, found: object) -> DataError:
+    return rows.error(row + beyond, what, expected, found)
+
+  tokens, codes = tokens_of(id_part(column, where, as_names=True))
+  numbers = np.array([known.get(token, -1) for token in tokens.to_list()], np.int64)[codes]
+  if (numbers < 0).any():
+    row = int(np.argmax(numbers < 0))
+    names = dataset.user_names if what == "user" else dataset.item_names
+    filters = () if dataset.reading is None else dataset.reading.left_out
+    left_out = any(one.users if what == "user" else one.by in ("keep_if", "min_rating", "core") for one in filters)
+    raise where(
+      row, f"one of the {len(known)} {what}s of {dataset.name}, such as {', '.join(examples(names, len(known)))}"
+      f"{', after others were left out' if left_out else ''}", column[row],
+    )
+  return numbers

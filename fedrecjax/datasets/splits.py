@@ -1,12 +1,16 @@
 """Dividing interactions in training and held-out items."""
 
+import dataclasses
 from typing import Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from fedrecjax.datasets.errors import DataError
+from fedrecjax.datasets.filters import first_of_pairs, num_pairs
 from fedrecjax.datasets.interactions import Dataset, Interactions, ItemLists
+from fedrecjax.datasets.names import examples, name_at, names_at
+from fedrecjax.datasets.reading import Reading
 
 SplitMethod = Literal[
   "default", "given", "last", "last_by_time", "last_by_order", "last_two", "random", "ratio"
@@ -75,58 +79,165 @@ def split(
     raise DataError(f"test_ratio is {test_ratio}, expected a number between 0 and 1")
   chosen = _resolve(cast(SplitMethod, method), interactions)
   if chosen == "last_by_time" and interactions.time is None:
-    raise DataError(f"{name}: split 'last_by_time' needs a time on every row, but none is known")
+    given = "given (the source's own), " if interactions.test is not None else ""
+    raise DataError(
+      f"{name}: split 'last_by_time' needs a time on every row, but none is known; what else there is: {given}"
+      "last_by_order (the last in the file), last_two, random, ratio"
+    )
   if chosen == "given" and interactions.test is None:
     raise DataError(f"{name}: split 'given' needs rows marked as test by the source, found none")
 
   order = _order_within_users(interactions, use_time=chosen != "last_by_order")
   public = _public_rows(interactions, order, repeats)
-  if repeats == "drop":
-    kept = _first_of_pairs(interactions, training_first=chosen == "given")
-    order = order[kept[order]]
+  num_repeats = len(interactions) - num_pairs(interactions)
+  if repeats == "drop" and num_repeats:
+    order = order[first_of_pairs(interactions, training_first=chosen == "given")[order]]
   users = interactions.users[order]
   lengths = np.bincount(users, minlength=interactions.num_users)
   held_out = _held_out(chosen, interactions, order, lengths, seed=seed, test_ratio=test_ratio)
+  aside = _aside(method, chosen, interactions, order, users, held_out)
   least = 3 if method == "last_two" else 1 if method == "ratio" else 2
-  training = np.bincount(users[~held_out], minlength=len(lengths))
+  training = np.bincount(users[~held_out & ~aside], minlength=len(lengths))
   short = training < 1 if chosen == "given" else lengths < least
   if short.any() and too_few == "error":
     user = int(np.argmax(short))
     raise DataError(
       f"{name}: {short.sum()} of {len(short)} users have too few rows for split '{chosen}', first "
-      f"user {user} with {lengths[user]}; expected "
+      f"user {name_at(interactions.user_names, user)} with {lengths[user]}; expected "
       f"{'a training row' if chosen == 'given' else f'at least {least} row' + 's' * (least > 1)} "
       "(too_few=train_only or drop lets them pass)"
     )
-  num_users, number = interactions.num_users, np.arange(interactions.num_users)
+  num_users, user_names = interactions.num_users, interactions.user_names
+  number = np.arange(num_users)
+  num_rows = len(order)
   if too_few == "train_only" and chosen != "given":
     held_out &= ~short[users]
-  elif too_few == "drop":
+    aside = _last_but_one(users, held_out) if method == "last_two" else aside
+  elif too_few == "drop" and short.any():
     stay = ~short
     if not stay.any():
       raise DataError(f"{name}: all {num_users} users have too few rows for split '{chosen}'")
-    order, held_out = order[stay[users]], held_out[stay[users]]
+    order, held_out, aside = order[stay[users]], held_out[stay[users]], aside[stay[users]]
     number = np.cumsum(stay) - 1
     users = number[users[stay[users]]]
     public = public[stay[interactions.users[public]]]
     num_users = int(stay.sum())
+    user_names = names_at(user_names, np.flatnonzero(stay))
   items = interactions.items[order]
-  aside = _last_but_one(users, held_out) if method == "last_two" else np.zeros_like(held_out)
-  parts = [
-    ItemLists.from_pairs(users[part], items[part], num_users=num_users)
-    for part in (~held_out & ~aside, held_out, aside)
-  ]
-  return Dataset(
+  parts, held_out_repeats = _parts(users, items, held_out, aside, num_users)
+  dataset = Dataset(
     name=name,
     num_users=num_users,
     num_items=interactions.num_items,
     train=parts[0],
     test=parts[1],
-    validation=parts[2] if method == "last_two" else None,
+    validation=parts[2] if method == "last_two" or aside.any() else None,
     public=None if interactions.public is None else ItemLists.from_pairs(
       number[interactions.users[public]], interactions.items[public], num_users=num_users
     ),
+    user_names=user_names,
+    item_names=interactions.item_names,
   )
+  reading = interactions.reading or Reading(rows=len(interactions))
+  if reading.time_span is None and interactions.time is not None:
+    # Numbers that are not known to be times, such as ranks.
+    reading = dataclasses.replace(reading, time_span=(str(interactions.time.min()), str(interactions.time.max())))
+  reading = reading.without("repeats", len(interactions) - num_rows)
+  reading = reading.without("too_few", num_rows - len(order), interactions.num_users - num_users)
+  reading = dataclasses.replace(
+    reading,
+    repeats=num_repeats,
+    num_users=num_users,
+    num_items=interactions.num_items,
+    users=examples(dataset.user_names, num_users),
+    items=examples(dataset.item_names, interactions.num_items),
+    split="last_two" if method == "last_two" else chosen,
+    split_reason=_reason(cast(SplitMethod, method), chosen, interactions),
+    held_out=len(dataset.test.items),
+    held_out_repeats=held_out_repeats,
+    unrankable=num_unrankable(dataset),
+  )
+  return dataclasses.replace(dataset, reading=_with_warnings(reading, cast(SplitMethod, method), interactions, dataset))
+
+
+def _aside(
+  method: str, chosen: SplitMethod, interactions: Interactions, order: IntArray, users: IntArray, held_out: BoolArray
+) -> BoolArray:
+  """True for the rows of `order` that are for validation."""
+  if method == "last_two":
+    return _last_but_one(users, held_out)
+  if chosen == "given" and interactions.validation is not None:
+    return interactions.validation[order]
+  return np.zeros_like(held_out)
+
+
+def _parts(
+  users: IntArray, items: IntArray, held_out: BoolArray, aside: BoolArray, num_users: int
+) -> tuple[tuple[ItemLists, ItemLists, ItemLists], int]:
+  """Training, held-out and validation lists, and how many held-out rows repeat a held-out pair.
+
+  A user's held-out items are a set, of which each stands where it stood first.
+  """
+  rows = np.flatnonzero(held_out)
+  pairs = users[rows].astype(np.int64) * (int(items.max(initial=0)) + 1) + items[rows]
+  first = np.zeros(len(rows), np.bool_)
+  first[np.unique(pairs, return_index=True)[1]] = True
+  train, test, validation = (
+    ItemLists.from_pairs(users[part], items[part], num_users=num_users)
+    for part in (np.flatnonzero(~held_out & ~aside), rows[first], np.flatnonzero(aside))
+  )
+  return (train, test, validation), int((~first).sum())
+
+
+def num_unrankable(dataset: Dataset) -> int:
+  """Held-out pairs that rankings leave out, since they are training pairs too or set aside for validation.
+
+  >>> one = ItemLists.from_lists([[0, 1]])
+  >>> num_unrankable(Dataset("toy", 1, 3, one, ItemLists.from_lists([[1, 2]])))
+  1
+  """
+  held_out, *others = (
+    lists.users.astype(np.int64) * dataset.num_items + lists.items
+    for lists in (dataset.test, dataset.train, dataset.validation) if lists is not None
+  )
+  if len(held_out) == 0:
+    return 0
+  # Each pair is found in the shorter, sorted list, at the first place of those where it is held out several times.
+  ordered = np.sort(held_out)
+  found = np.zeros(len(ordered), np.bool_)
+  for pairs in others:
+    place = np.minimum(np.searchsorted(ordered, pairs), len(ordered) - 1)
+    found[place[ordered[place] == pairs]] = True
+  return int(found.sum())
+
+
+def _reason(method: SplitMethod, chosen: SplitMethod, interactions: Interactions) -> str:
+  """Why rows are held out as they are."""
+  if chosen == "given":
+    return "the source has a split of its own" if method == "default" else "asked for"
+  asked = "asked for" if method != "default" else "the source has no split of its own"
+  if interactions.test is not None:
+    asked += "; the source's own split is set aside, and its parts are read as one"
+  if method in ("default", "last", "last_two"):
+    asked += "; by time" if interactions.time is not None else "; in file order, since no time is known"
+  return asked
+
+
+def _with_warnings(reading: Reading, method: SplitMethod, interactions: Interactions, dataset: Dataset) -> Reading:
+  name = interactions.name
+  if reading.unrankable:
+    reading = reading.warned(
+      f"{name}: {reading.unrankable} of {reading.held_out} held-out items are training items of the same user too,"
+      f"{' or set aside for validation,' if dataset.validation is not None else ''} which rankings leave out, so that"
+      " they can never be found; data.repeats=drop keeps one row of each pair"
+    )
+  if method == "last_two" and interactions.time is None:
+    reading = reading.warned(f"{name}: split last_two holds out the last rows in the file, since no time is known")
+  if method not in ("default", "given") and interactions.test is not None:
+    reading = reading.warned(
+      f"{name}: split {method} sets the source's own split aside; data.split=given uses it"
+    )
+  return reading
 
 
 def _public_rows(interactions: Interactions, order: IntArray, repeats: str) -> IntArray:
@@ -163,20 +274,13 @@ def _resolve(method: SplitMethod, interactions: Interactions) -> SplitMethod:
 def _order_within_users(interactions: Interactions, *, use_time: bool) -> IntArray:
   """Rows sorted by user, then time (stably), `[n]`."""
   if use_time and interactions.time is not None:
+    first, last = int(interactions.time.min()), int(interactions.time.max())
+    length = last - first + 1
+    if interactions.num_users * length < 2**62:
+      # One key sorts several times faster than two.
+      return np.argsort(interactions.users * np.int64(length) + (interactions.time - first), kind="stable")
     return np.lexsort((interactions.time, interactions.users))
   return np.argsort(interactions.users, kind="stable")
-
-
-def _first_of_pairs(interactions: Interactions, *, training_first: bool) -> BoolArray:
-  """True for the first row of every (user, item) pair, `[n]`."""
-  pairs = interactions.users.astype(np.int64) * interactions.num_items + interactions.items
-  candidates = np.arange(len(pairs))
-  if training_first and interactions.test is not None:
-    candidates = np.argsort(interactions.test, kind="stable")
-  _, first = np.unique(pairs[candidates], return_index=True)
-  kept = np.zeros(len(pairs), np.bool_)
-  kept[candidates[first]] = True
-  return kept
 
 
 def _held_out(

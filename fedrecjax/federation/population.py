@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fedrecjax.config import AttackerConfig, ConfigError
-from fedrecjax.datasets import Dataset, ItemLists
+from fedrecjax.datasets import DataError, Dataset, ItemLists
 
 
 class Population(NamedTuple):
@@ -44,7 +44,7 @@ class Population(NamedTuple):
 def choose_targets(
   dataset: Dataset, config: AttackerConfig, rng: np.random.Generator, has_image: np.ndarray | None = None
 ) -> np.ndarray:
-  """The targets, int32 `[T]`.
+  """The targets as numbers of items, int32 `[T]`.
 
   Args:
     dataset: the items.
@@ -56,11 +56,10 @@ def choose_targets(
     ConfigError: if there are fewer items than targets, or a given item does not exist.
   """
   if config.targets == "given":
-    for item in config.target_items:
-      if not 0 <= item < dataset.num_items:
-        raise ConfigError(f"attacker.target_items: item {item} does not exist; {dataset.name} has items 0 to"
-                          f" {dataset.num_items - 1}")
-    return np.array(config.target_items, np.int32)
+    try:
+      return np.array([dataset.item_number(name) for name in config.target_items], np.int32)
+    except DataError as error:
+      raise ConfigError(f"attacker.target_items: {error}") from error
   shuffled = rng.permutation(dataset.num_items)
   if has_image is not None:
     shuffled = shuffled[has_image[shuffled]]
@@ -148,9 +147,16 @@ def training_lists(dataset: Dataset, population: Population, profiles: list[np.n
   lists = [dataset.train.of(user) for user in population.users] + list(malicious)
   for client, items in enumerate(lists):
     if len(items) >= dataset.num_items and len(np.unique(items)) == dataset.num_items:
-      raise ConfigError(f"{dataset.name}: client {client} has interacted with all {dataset.num_items} items, so no"
-                        " negative can be drawn for it")
+      raise ConfigError(f"{dataset.name}: {_called(client, dataset, population)} has interacted with all"
+                        f" {dataset.num_items} items, so no negative can be drawn for it")
   return ItemLists.from_lists(lists)
+
+
+def _called(client: int, dataset: Dataset, population: Population) -> str:
+  """A client for messages, with the user that it is where the data call users by names of their own."""
+  if dataset.user_names is None or client >= len(population.users):
+    return f"client {client}"
+  return f"client {client} (user {dataset.user_name(int(population.users[client]))})"
 
 
 def interacted_lists(dataset: Dataset, population: Population, lists: ItemLists) -> ItemLists:
@@ -167,6 +173,6 @@ def interacted_lists(dataset: Dataset, population: Population, lists: ItemLists)
   joined += [lists.of(client) for client in range(len(joined), len(lists))]
   for client, items in enumerate(joined):
     if len(np.unique(items)) == dataset.num_items:
-      raise ConfigError(f"train.negatives_outside: client {client} of {dataset.name} has interacted with all"
-                        f" {dataset.num_items} items, expected training")
+      raise ConfigError(f"train.negatives_outside: {_called(client, dataset, population)} of {dataset.name} has"
+                        f" interacted with all {dataset.num_items} items, expected training")
   return ItemLists.from_lists(joined)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import types
 import typing
 from typing import Any, Literal
@@ -54,7 +55,25 @@ def expected(annotation: Any) -> str:
   if is_optional(annotation):
     return expected(next(one for one in typing.get_args(annotation) if one is not type(None))) + " or none"
   words = {int: "an integer", float: "a finite number", bool: "true or false", str: "a text"}
-  return words.get(annotation, "integers joined with +")
+  return words.get(annotation, f"{'names' if takes_names(annotation) else 'integers'} joined with +")
+
+
+def takes_names(annotation: Any) -> bool:
+  """Whether a field is a row of names, which may be whole numbers.
+
+  >>> takes_names(tuple[int | str, ...]), takes_names(tuple[int, ...])
+  (True, False)
+  """
+  return typing.get_origin(annotation) is tuple and str in typing.get_args(typing.get_args(annotation)[0])
+
+
+def as_name(name: str) -> int | str:
+  """A name as fields have it: a whole number where it is written as one.
+
+  >>> as_name("7"), as_name("007"), as_name("-7")
+  (7, '007', '-7')
+  """
+  return int(name) if re.fullmatch(r"0|[1-9][0-9]*", name) else name
 
 
 def as_declared(annotation: Any, value: Any) -> Any:
@@ -68,7 +87,9 @@ def as_declared(annotation: Any, value: Any) -> Any:
   if isinstance(value, (np.bool_, np.integer, np.floating)):
     value = value.item()
   if typing.get_origin(annotation) is tuple and (isinstance(value, (list, tuple)) or _is_row(value)):
-    return tuple(as_declared(int, part) for part in value)
+    parts = tuple(as_declared(int, part) for part in value)
+    named = takes_names(annotation)
+    return tuple(as_name(part) if named and isinstance(part, str) else part for part in parts)
   if takes_numbers(annotation) and isinstance(value, int) and not isinstance(value, bool) and _is_finite(value):
     return float(value)
   return value
@@ -102,4 +123,7 @@ def fits(annotation: Any, value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
   if annotation in (bool, str):
     return isinstance(value, annotation)
-  return isinstance(value, tuple) and all(fits(int, part) for part in value)
+  if not isinstance(value, tuple):
+    return False
+  named = takes_names(annotation)
+  return all(fits(int, part) or (named and isinstance(part, str) and part != "") for part in value)

@@ -105,13 +105,14 @@ def evaluation_data(
   complement = None
   if config.candidates == "sampled":
     if lengths.max() > 1:
-      raise DataError(f"{dataset.name}: eval.candidates=sampled needs at most one held-out item per user;"
-                      " use a leave-one-out split")
+      raise DataError(f"{dataset.name}: eval.candidates=sampled needs at most one held-out item per user, and user"
+                      f" {dataset.user_name(users[np.argmax(lengths)])} has {lengths.max()}; use a leave-one-out split")
     complement = complement_of(ItemLists.from_lists([_masked(dataset, user)[0] for user in users]))
-    free = dataset.num_items - int(np.max(np.asarray(complement.length))) - (not config.held_out_negative)
+    fullest = int(np.argmax(np.asarray(complement.length)))
+    free = dataset.num_items - int(complement.length[fullest]) - (not config.held_out_negative)
     if free < config.num_negatives:
-      raise DataError(f"{dataset.name}: eval.num_negatives={config.num_negatives} candidates asked for, but a user"
-                      f" has only {free} items that it has not interacted with")
+      raise DataError(f"{dataset.name}: eval.num_negatives={config.num_negatives} candidates asked for, but user"
+                      f" {dataset.user_name(users[fullest])} has only {free} items that it has not interacted with")
   # Users with many held-out items together: the work on a chunk follows its largest user.
   order = np.argsort(-lengths, kind="stable")
   order = order[chosen[order]]

@@ -48,7 +48,7 @@ def who_takes_part(
   has_clients = not (attack.poison is None and attack.profiles is None and attack.samples is None)
   population = make_population(dataset, attacker if has_clients else attacker.without_clients(), seed, has_image)
   if attack.images is not None:
-    check_targets(population.targets, has_image)
+    check_targets(dataset, population.targets, has_image)
   rounds = draw_rounds(
     seed, num_clients=population.num_clients, num_benign=population.num_benign,
     clients_per_round=train.clients_per_round, epochs=train.epochs, participation=train.participation,

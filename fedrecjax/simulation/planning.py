@@ -68,7 +68,8 @@ class Run(NamedTuple):
     defense: likewise.
     attacker: malicious clients as asked for; None if no attack uploads as a client does.
     images: the steps in which images are uploaded; None if no attack changes images.
-    notes: lines on what the attack was given that the user should know.
+    dataset: the data that were planned for.
+    notes: lines on the data, and on what the attack was given, that the user should know.
   """
 
   structure: Structure
@@ -81,7 +82,8 @@ class Run(NamedTuple):
   attack: str | None
   defense: str | None
   attacker: AttackerConfig | None
-  images: ImageRun | None = None
+  images: ImageRun | None
+  dataset: Dataset
   notes: tuple[str, ...] = ()
 
 
@@ -197,7 +199,8 @@ def plan(
     *names,
     attacker if uploads else None,
     _image_run(attack, defense, who, visuals, keys.images),
-    attackers.notes,
+    dataset,
+    (*(() if dataset.reading is None else dataset.reading.warnings), *attackers.notes),
   )
 
 

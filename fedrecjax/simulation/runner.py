@@ -42,8 +42,8 @@ class Result(NamedTuple):
     metrics: one array over evaluation points per column: "epoch", "round", "hr@10" and so on, "train_loss",
       "wall_s" (seconds since the start of training, without compilation).
     per_user: one array over benign users per metric, at the last point; NaN where a metric has no value.
-    users: the benign users' ids in the data set `[N]`.
-    targets: item ids `[T]`.
+    users: the benign users as numbers of the data set `[N]`.
+    targets: numbers of items `[T]`.
     state: the state after the last round.
     compile_s: seconds spent compiling for this run.
     detection: one array over rounds per column, see :func:`fedrecjax.metrics.detection.detection_columns`; empty for a
@@ -55,7 +55,10 @@ class Result(NamedTuple):
       :func:`fedrecjax.simulation.image_step.image_columns`; empty without an attack by images.
     pictures: the targets' images after the last step; None without one.
     warnings: a line for each thing that was asked for and never happened, see
-      :func:`fedrecjax.simulation.run_warnings.warnings_of`, and for public interactions that nobody trains on.
+      :func:`fedrecjax.simulation.run_warnings.warnings_of`; before them what is likely not meant about the data, and
+      public interactions that nobody trains on.
+    user_names: what the data call their users, by number; None if by their numbers.
+    item_names: the same for items.
   """
 
   metrics: dict[str, np.ndarray]
@@ -69,6 +72,8 @@ class Result(NamedTuple):
   images: dict[str, np.ndarray]
   pictures: ImageState | None = None
   warnings: tuple[str, ...] = ()
+  user_names: np.ndarray | None = None
+  item_names: np.ndarray | None = None
 
 
 class DivergedError(RuntimeError):
@@ -146,7 +151,7 @@ def execute(
       _check_rows(run, told)
       # A model that has diverged makes impossible images of an attack that is none the worse for it.
       if told.divergence is None or told.divergence.stage is Stage.IMAGES:
-        _check_pixels(provider)
+        _check_pixels(run, provider)
       if told.divergence is not None:
         result = _result(run, told, provider, points, state, compile_s)
         number = told.divergence.round
@@ -178,6 +183,8 @@ def _result(
       run.attack, run.attacker, attacking=int((run.rounds.malicious >= 0).sum()), judged=told.judged, idle=told.idle,
       rule=run.judges[-1],
     )),
+    user_names=run.dataset.user_names,
+    item_names=run.dataset.item_names,
   )
 
 
@@ -190,7 +197,7 @@ def _train(
     state = provider.upload(state, rounds.start)
     arguments = (run.structure, run.constants, state, round_inputs(run.rounds, rounds))
     if debug:
-      _check_pixels(provider)
+      _check_pixels(run, provider)
       state, report = debug_rounds(*arguments)
     else:
       train, compiling = compiled_program(jitted_rounds, *arguments)
@@ -212,11 +219,12 @@ def _evaluated(run: Run, taken: slice) -> tuple[Any, jax.Array, jax.Array | None
   return data.evaluation, jax.random.fold_in(keys.evaluation, taken.stop - 1), neighbors
 
 
-def _check_pixels(provider: Provider) -> None:
+def _check_pixels(run: Run, provider: Provider) -> None:
   columns = provider.columns()
   bad = columns.get(IMPOSSIBLE, np.zeros(0)) > 0
   if bad.any():
-    raise AttackError(f"the image of item {columns['item'][bad][0]} in epoch {columns['epoch'][bad][0]} has pixel"
+    name = run.dataset.item_name(columns["item"][bad][0])
+    raise AttackError(f"the image of item {name} in epoch {columns['epoch'][bad][0]} has pixel"
                       " values outside 0..255, as the attack uploaded it or as the defense made it")
 
 

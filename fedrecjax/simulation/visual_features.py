@@ -41,12 +41,13 @@ def check_images(dataset: Dataset, model: Model, attack: Attack, defense: Defens
                       " images.diffusion, or give the visuals a denoiser")
 
 
-def check_targets(targets: np.ndarray, has_image: np.ndarray | None) -> None:
-  """Raises ConfigError unless all targets `[T]` have an image."""
+def check_targets(dataset: Dataset, targets: np.ndarray, has_image: np.ndarray | None) -> None:
+  """Raises ConfigError unless all targets `[T]` of a data set have an image."""
   assert has_image is not None
   bare = targets[~has_image[targets]]
   if len(bare):
-    raise ConfigError(f"attacker.target_items: item {bare[0]} has no image, which the attack would change")
+    raise ConfigError(f"attacker.target_items: item {dataset.item_name(bare[0])} has no image, which the attack would"
+                      " change")
 
 
 def seeing(

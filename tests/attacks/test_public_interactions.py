@@ -95,16 +95,14 @@ def test_public_interactions_are_given_once(small, tmp_path):
     simulated(public, AttackerConfig(malicious_ratio=RATIO, public_file=file))
   with pytest.raises(ConfigError, match=r"attacker\.public_share must be left alone for small, .*, got 0\.5"):
     simulated(public, AttackerConfig(malicious_ratio=RATIO, public_share=0.5))
-  with pytest.raises(DataError, match=r"public\.txt:1: item 30 is not in small, expected 0 to 29"):
+  with pytest.raises(DataError, match=r"public\.txt:1: column item: expected one of the 30 items of small, .*'30'"):
     (tmp_path / "public.txt").write_text("0 30\n")
     simulated(small, AttackerConfig(malicious_ratio=RATIO, public_file=file))
 
 
-def test_numbers_of_users_must_stay(tmp_path):
-  fields = {"attack": "fedrecattack", "attacker.public_file": "public.txt"}
-  with pytest.raises(ConfigError, match=r"data\.too_few must be error or train_only where attacker\.public_file"):
-    from_flat({**fields, "data.too_few": "drop"})
-  assert from_flat({**fields, "attack": "none", "data.too_few": "drop"}).attacker.public_file is None
+def test_without_an_attack_nothing_is_public():
+  fields = {"attack": "none", "attacker.public_file": "public.txt"}
+  assert from_flat(fields).attacker.public_file is None and from_flat(fields).hash() == from_flat({}).hash()
 
 
 def test_the_hash_depends_on_the_file_and_is_as_before_without_one():

@@ -36,7 +36,7 @@ def test_files_beside_belong_to_it_where_they_are_read(tmp_path):
   assert names == ["interactions.csv", "time_rank.csv", "split.csv"]
   assert [file.name for file in data_files(converted / "interactions.csv")] == ["interactions.csv"]
   write(tmp_path / "plain", train__csv="user,item\n0,1\n", test__csv="user,item\n0,1\n")
-  assert [file.name for file in data_files(tmp_path / "plain" / "train.csv")] == ["train.csv"]
+  assert [file.name for file in data_files(tmp_path / "plain" / "train.csv")] == ["train.csv", "test.csv"]
 
 
 def test_a_change_is_seen_and_nothing_else(tmp_path):

@@ -75,6 +75,54 @@ def test_images_of_impossible_items_are_refused(items, message):
     placed(pictures(2), np.array(items), num_items=4, name="toy", origin="")
 
 
+# Items that the data call by names.
+
+NAMES = np.array(["b", "007", "7", "x"], object)
+
+
+def test_files_are_named_by_items(tmp_path):
+  for number, name in enumerate(("007", "7", "elsewhere")):
+    flat((number, 9, 9)).save(tmp_path / f"{name}.png")
+  images = item_images(tmp_path, dataset_name="toy", num_items=4, size=8, item_names=NAMES)
+  assert images.items.tolist() == [1, 2] and images.pixels[[1, 2], 0, 0, 0].tolist() == [0, 1]
+  assert images.origin.endswith("without 1 of items that are not in the data")
+  (tmp_path / "elsewhere.png").rename(tmp_path / "090.png")
+  (tmp_path / "007.png").unlink()
+  numbered = item_images(tmp_path, dataset_name="toy", num_items=3, size=8, item_names=np.array([7, 8, 90]))
+  assert numbered.items.tolist() == [0, 2]
+
+
+def test_arrays_are_keyed_by_names(tmp_path):
+  file = tmp_path / "some.npz"
+  np.savez(file, image=pictures(3), item=np.array(["x", "b", "y"]))
+  images = item_images(file, dataset_name="toy", num_items=4, size=8, item_names=NAMES)
+  np.testing.assert_array_equal(images.pixels[[3, 0]], pictures(3)[:2])
+  assert images.num_images == 2 and "without 1 of items" in images.origin
+  np.savez(file, image=pictures(2), item=np.array([180, 90]))
+  images = item_images(file, dataset_name="toy", num_items=3, size=8, item_names=np.array([90, 180, 270]))
+  np.testing.assert_array_equal(images.pixels[[1, 0]], pictures(2))
+  np.savez(file, image=pictures(3))
+  refused("images without an array item, expected one, since items are called 90, 180, 270", file, num_items=3,
+          item_names=np.array([90, 180, 270]))
+  np.savez(file, image=pictures(1), item=np.array([5]))
+  refused("no image is of an item in the data, which are called 90, 180", file, num_items=2,
+          item_names=np.array([90, 180]))
+  np.savez(file, image=pictures(1), item=np.array(["a"]))
+  refused("expected 1 integers", file)
+
+
+def test_posters_are_of_sets_in_their_own_numbers():
+  names = np.array([1, 2, 3, 9])
+  refused("posters are of all items of the named sets", "posters", dataset_name="ml-1m", item_names=names)
+
+
+def test_covers_of_some_items_follow_their_tastes():
+  chosen = np.array([3, 70, 1500])
+  some = item_images("covers", dataset_name="synthetic", num_items=3, size=8, item_names=chosen)
+  expected = covers(synthetic_tastes()[chosen], size=8, seed=0)
+  np.testing.assert_array_equal(some.pixels, expected.pixels)
+
+
 # A folder of files.
 
 

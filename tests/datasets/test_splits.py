@@ -119,7 +119,7 @@ def test_repeats_are_kept_or_dropped():
   rows = _rows(_REPEATED, test=True, num_users=1)
   assert _lists(split(rows, method="last")) == ([[5, 6, 5, 7, 6]], [[7]])
   assert _lists(split(rows, method="last", repeats="drop")) == ([[5, 6]], [[7]])
-  assert _lists(split(rows)) == ([[5, 6, 5]], [[7, 6, 7]])
+  assert _lists(split(rows)) == ([[5, 6, 5]], [[7, 6]])
   assert _lists(split(rows, repeats="drop")) == ([[5, 6]], [[7]])
 
 
@@ -197,8 +197,12 @@ def test_every_row_goes_to_one_side(method, repeats):
     if lists is not None
     for user, item in zip(lists.users, lists.items, strict=True)
   ]
+  # A user's held-out items are a set.
+  held_out = list(zip(dataset.test.users.tolist(), dataset.test.items.tolist(), strict=True))
+  assert len(set(held_out)) == len(held_out)
   expected = list(zip(rows.users.tolist(), rows.items.tolist(), strict=True))
   if repeats == "keep":
-    assert sorted(pairs) == sorted(expected)
+    assert set(pairs) == set(expected)
+    assert len(pairs) + dataset.reading.held_out_repeats == len(expected)
   else:
     assert sorted(pairs) == sorted(set(expected))

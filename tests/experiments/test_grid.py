@@ -115,6 +115,35 @@ def test_axis_and_field_values():
     field_values("train.unheard", "1")
 
 
+def test_paths_may_have_commas_and_plus_signs(tmp_path):
+  odd, plain = tmp_path / "a,b+c, d.csv", tmp_path / "a"
+  for path in (odd, plain):
+    path.write_text("user,item\n")
+  assert axis_values("dataset", f"ml-100k,{odd},{plain}") == ["ml-100k", str(odd), str(plain)]
+  assert axis_values("dataset", f"{plain}:{odd},ml-1m") == [f"{plain}:{odd}", "ml-1m"]
+  assert axis_values("dataset", f"{odd}.gz") == f"{odd}.gz".replace(", ", ",").split(",")
+  assert field_values("images.source", f"covers,{odd}") == ["covers", str(odd)]
+  assert field_values("attacker.public_file", f"none,{odd},{plain}") == [None, str(odd), str(plain)]
+  assert field_values("data.encoding", "latin-1,utf-8") == ["latin-1", "utf-8"]
+  cells = expand([{}], {"dataset": f"synthetic,{odd}"})
+  assert [cell.config.dataset for cell in select(cells, parse_only("dataset=synthetic"))] == ["synthetic"]
+
+
+def test_items_are_named_on_the_command_line():
+  assert field_values("attacker.target_items", "7+007+b0,12") == [(7, "007", "b0"), (12,)]
+  with pytest.raises(ConfigError, match=r"--attacker\.target_items must be names joined with \+, got '5\+'"):
+    field_values("attacker.target_items", "5+")
+
+
+def test_fields_that_joined_later_are_there_where_they_are_set():
+  cells = expand([{}], {"data.min_rating": "none,4"})
+  assert cells[0].hash == expand([{}], {})[0].hash != cells[1].hash
+  assert "data.min_rating" not in cells[0].flat and cells[1].flat["data.min_rating"] == 4.0
+  assert varying_fields(cells) == ["data.min_rating"] and varying_fields(cells[:1]) == []
+  assert select(cells, parse_only("data.min_rating=-")) == cells[:1]
+  assert select(cells, parse_only("data.min_rating=4.0")) == cells[1:]
+
+
 def test_names_tell_cells_apart():
   cells = expand([{}], {"attack": "none,random", "attacker.num_targets": "1,2", "random.max_rows": "5,6"})
   varying = varying_fields(cells)

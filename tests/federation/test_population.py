@@ -1,5 +1,7 @@
 """Targets and malicious clients."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -105,6 +107,14 @@ def test_a_client_that_holds_every_item_is_refused(small):
   population = make_population(small, AttackerConfig(malicious_ratio=0.1), 0)
   with pytest.raises(ConfigError, match="client 12 has interacted with all 30 items"):
     training_lists(small, population, [np.arange(30)])
+
+
+def test_a_user_who_holds_every_item_is_named(small):
+  lists = ItemLists.from_lists([range(30), *(small.train.of(user) for user in range(1, small.num_users))])
+  named = dataclasses.replace(small, train=lists, user_names=[f"u{user}" for user in range(small.num_users)])
+  population = make_population(named, AttackerConfig(malicious_ratio=0.0), 0)
+  with pytest.raises(ConfigError, match=r"client 0 \(user u0\) has interacted with all 30 items"):
+    training_lists(named, population, None)
 
 
 @pytest.mark.parametrize("negatives", ["once", "every_round"])

@@ -222,12 +222,13 @@ def test_exposure_is_ranked_among_all_items_even_when_candidates_are_sampled():
   ("train", "held_out", "num_negatives", "message"),
   [
     ([[0]], [[]], 3, "no user has a held-out item"),
-    ([[0]], [[1, 2]], 3, "sampled needs at most one held-out item"),
-    ([[0, 1]], [[2]], 10, "num_negatives=10 candidates asked for, but a user has only 9"),
+    ([[0]], [[1, 2]], 3, "sampled needs at most one held-out item per user, and user ann has 2"),
+    ([[0, 1]], [[2]], 10, "num_negatives=10 candidates asked for, but user ann has only 9"),
   ],
 )
 def test_what_cannot_be_evaluated(train, held_out, num_negatives, message):
-  dataset = Dataset("bad", 1, 12, ItemLists.from_lists(train), ItemLists.from_lists(held_out))
+  lists = [ItemLists.from_lists([*one, []]) for one in (train, held_out)]
+  dataset = Dataset("bad", 2, 12, *lists, user_names=["ann", "bob"])
   config = EvalConfig(candidates="sampled", num_negatives=num_negatives)
   with pytest.raises(DataError, match=message):
     evaluation_data(dataset, config, np.array([4]), np.array([0]))

@@ -98,6 +98,12 @@ def test_what_does_not_fit_is_named(small):
     ran(seen)
 
 
+def test_a_target_without_an_image_is_named(small):
+  named = dataclasses.replace(small, item_names=[f"film {item}" for item in range(30)])
+  message = refused(named, attacker=dataclasses.replace(GIVEN, target_items=("film 5", "film 7")))
+  assert "attacker.target_items: item film 7 has no image" in message
+
+
 def test_images_are_ignored_by_models_that_see_none(small):
   plain, seeing = (ran(small, model=models.mf(dim=3), attack=None, visuals=one) for one in (
     None, visuals_of(30, bare=())

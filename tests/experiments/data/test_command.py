@@ -42,9 +42,12 @@ def test_a_file(say, toy, tmp_path):
   assert status == 0 and err == ""
   lines = [line.split(maxsplit=1) for line in out.splitlines()]
   assert ["Data:", "toy.csv"] in lines and ["users", "2"] in lines
-  assert ["items", "6 (2 without an interaction)"] in lines
-  assert ["interactions", "5, 41.67% of all pairs (1 repeat a pair; data.repeats=drop leaves them out)"] in lines
-  assert ["time", "1998-03-15 to 1998-11-02"] in lines
+  assert ["file", f"{toy}: csv, utf-8, comma between fields; columns user, item, timestamp is the time, public"
+          ] in lines
+  assert ["items", "4"] in lines
+  assert ["interactions", "5, 62.50% of all pairs (1 repeat a pair; data.repeats=drop leaves them out)"] in lines
+  assert ["time", "1998-03-15 22:13:20 to 1998-11-02 09:46:40"] in lines
+  assert ["split", "last_by_time; the source has no split of its own; by time"] in lines
   assert ["public", "2 interactions that everybody can see"] in lines
   assert "papers" not in out and "users 0, 1; items 1, 2, 3" in out
   assert (tmp_path / "out" / "popularity.png").read_bytes().startswith(b"\x89PNG")
@@ -53,13 +56,26 @@ def test_a_file(say, toy, tmp_path):
   assert (row["name"], row["users"], row["repeats"], row["first_items"]) == ("toy.csv", "2", "1", "1+2+3")
 
 
+def test_flags_of_data_say_how_a_file_is_read(say, tmp_path):
+  file = tmp_path / "plays, all.tsv"
+  file.write_text("who\twhat\tstars\tnote\nann\tx\t5\tgood\nann\ty\t4\t-\nann\tz\t1\t-\nbob\tx\t5\t-\n")
+  status, out, err = say(file, "--data.columns=user=who+item=what", "--data.min_rating=3", "--data.too_few=drop")
+  assert status == 0 and err == ""
+  assert "who is the user, what is the item, stars is the rating; not used: note" in out
+  assert "left out      1 rows by data.min_rating" in out and "1 rows and 1 users by data.too_few=drop" in out
+  assert "users ann; items x, y, z" not in out and "users ann; items x, y" in out
+  with open(tmp_path / "out" / "data.csv") as table:
+    (row,) = csv.DictReader(table)
+  assert (row["rows"], row["left_out"], row["users_left_out"]) == ("4", "min_rating=1+too_few=1", "1")
+
+
 def test_held_out_items_that_cannot_be_ranked_are_said(say, toy):
   toy.write_text("user,item\n0,1\n0,2\n0,1\n1,3\n")
   _, out, _ = say(toy)
   assert "held out      1 (1 can never be ranked" in out and "not evaluated 1 users" in out
   assert "time          not known" in out
   _, out, _ = say(toy, "--data.repeats=drop", "--data.too_few=drop")
-  assert "can never be ranked" not in out and "left out      1 users with too few rows" in out
+  assert "can never be ranked" not in out and "1 rows and 1 users by data.too_few=drop" in out
 
 
 def test_named_sets_stand_beside_the_papers(say, tmp_path):

@@ -28,6 +28,21 @@ def results(folder):
   return pl.read_parquet(folder / "results.parquet").drop(TIMES)
 
 
+def test_results_say_names(sweep, command, tmp_path):
+  """Items and users called as in the file, which has commas in its name; the numbers stay beside."""
+  lines = command.data_file.read_text().splitlines()
+  rows = [line.split(",") for line in lines[1:]]
+  renamed = [f"u{user};{20 * int(item) + 7};{time}" for user, item, time in rows]
+  odd = tmp_path / "plays, all.csv"
+  odd.write_text("\n".join(["userId;artistID;date", *renamed]) + "\n")
+  assert sweep(f"--dataset={odd}", "--attack=random", "--attacker.target_items=67+27") == 0
+  table = pl.read_parquet(command.folder / "results.parquet")
+  assert table["targets"].to_list() == ["67+27"] and table["attacker.target_items"].to_list() == ["67+27"]
+  users = pl.read_parquet(command.folder / "cells" / table["config_hash"][0] / "per_user.parquet")
+  assert users.columns[:2] == ["user", "user_name"] and users["user"].to_list() == list(range(24))
+  assert users["user_name"].to_list() == list(dict.fromkeys(f"u{user}" for user, _, _ in rows))
+
+
 def test_result_files(sweep, command, capsys):
   assert sweep(*GRID) == 0
   table = pl.read_parquet(command.folder / "results.parquet")

@@ -21,7 +21,8 @@ def block(data_file, **settings):
 
 def test_each_threat_is_said_once(data_file):
   lines, threats = block(data_file, attack="none,random,popular", seed="0-1", attacker__malicious_ratio="0.1,0.5")
-  assert lines[:3] == ["Data: tiny.csv", "  users         24", "  items         60"]
+  assert lines[0] == "Data: tiny.csv" and lines[1].startswith(f"  file          {data_file}: csv, utf-8, comma")
+  assert lines[2:4] == ["  users         24", "  items         60"]
   assert threats == ["2 of 26", "12 of 36"]
   assert sum(line.startswith("  target        item ") for line in lines) == 2
 
@@ -48,5 +49,6 @@ def test_the_block_comes_before_training_and_is_kept_with_each_cell(command, cap
   (folder,) = (command.folder / "cells").iterdir()
   kept = json.loads((folder / "summary.json").read_text())
   assert kept["data"]["users"] == kept["data"]["held_out"] == 24 and kept["threat"]["malicious"] == 2
+  assert kept["reading"]["files"][0]["columns"][2] == ["time", "timestamp"] and kept["reading"]["left_out"] == []
   assert "summary.json" in json.loads((folder / "config.json").read_text())["files"]
   assert main(flags) == 0 and "Data:" not in capsys.readouterr().err
