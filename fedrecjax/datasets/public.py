@@ -22,8 +22,8 @@ from fedrecjax.datasets.rows import Rows
 _OPTIONS = ReadOptions(columns=(("time", NONE), ("rating", NONE), ("split", NONE)))
 """Of who interacted with what, no more than that matters."""
 
-_OTHER_IDS = {"from_one": "u.data", "first_appearance": "ratings.dat"}
-"""The form of file whose ids are not the numbers that a published set calls its users and items by."""
+_OTHER_IDS = ("u.data", "ratings.dat")
+"""Forms of files whose ids are not the numbers that a published set calls its users and items by."""
 
 
 def read_public(path: str | os.PathLike[str], dataset: Dataset) -> ItemLists:
@@ -72,8 +72,8 @@ def _read(file: pathlib.Path, dataset: Dataset) -> ItemLists:
 
 
 def _refuse_other_ids(file: pathlib.Path, layout: Layout, dataset: Dataset) -> None:
-  """A published set that is called by number has other ids in its publisher's files, which would all be mistaken."""
-  if dataset.reading is not None and _OTHER_IDS.get(dataset.reading.numbering) == layout.format:
+  """A published set, whichever of its files it is read from, is called by number: MovieLens' ids would be mistaken."""
+  if dataset.reading is not None and dataset.reading.numbering and layout.format in _OTHER_IDS:
     raise DataError(
       f"{file}: {layout.format} files have ids of their own, and the set {dataset.name} calls users and items by"
       " number; expected a file with these numbers below a header user,item, or the data set by its file's path"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
 
 
-class LeftOut(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class LeftOut:
   """What a filter left out.
 
   Attributes:

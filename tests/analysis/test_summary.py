@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fedrecjax.analysis import summarize, top_share
-from fedrecjax.datasets import Dataset, Interactions, ItemLists, split
+from fedrecjax.datasets import Dataset, Interactions, ItemLists, LeftOut, split
 
 # User 0 has item 1 twice and holds it out; user 1 has one row; nobody has item 4, user 2 nothing.
 ROWS = [(0, 1, 30), (0, 2, 10), (0, 3, 20), (0, 1, 5), (1, 5, 40), (3, 0, 2), (3, 5, 7)]
@@ -30,7 +30,7 @@ def test_what_is_left_out_is_not_in_it():
   dataset = split(SOURCE, too_few="drop", repeats="drop")
   found = summarize(dataset)
   assert (found.users, found.interactions, found.items_without, found.unrankable) == (2, 5, 1, 0)
-  assert dataset.reading.left_out == (("repeats", 1, 0), ("too_few", 1, 2))
+  assert dataset.reading.left_out == (LeftOut("repeats", 1, 0), LeftOut("too_few", 1, 2))
 
 
 def test_held_out_repeats_are_interactions():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fedrecjax.datasets import DataError, Interactions, core, load, read
+from fedrecjax.datasets import DataError, Interactions, LeftOut, core, load, read
 
 TABLE = "user,item,rating,behavior\n" + "".join(
   f"{user},{item},{rating},{behavior}\n"
@@ -24,9 +24,9 @@ def test_low_ratings_and_other_values(write):
   path = write("a.csv", TABLE)
   liked = read(path, min_rating=4)
   assert len(liked) == 4 and liked.user_names.tolist() == [1, 2] and liked.item_names.tolist() == [10, 20, 30]
-  assert liked.reading.left_out == (("min_rating", 2, 1),)
+  assert liked.reading.left_out == (LeftOut("min_rating", 2, 1),)
   played = read(path, keep_if="behavior=play", min_rating=4.0)
-  assert len(played) == 3 and played.reading.left_out == (("keep_if", 1, 0), ("min_rating", 2, 1))
+  assert len(played) == 3 and played.reading.left_out == (LeftOut("keep_if", 1, 0), LeftOut("min_rating", 2, 1))
   with pytest.raises(DataError, match=r"a\.csv: data.min_rating=6 leaves none of 6 rows"):
     read(path, min_rating=6)
   with pytest.raises(DataError, match=r"b\.csv:3: column stars \(rating\): expected a rating, found 'good'"):
@@ -44,7 +44,7 @@ def test_a_core_is_repeated_until_nothing_changes():
   left = core(rows, user_core=2, item_core=2)
   assert left.user_names is None and left.num_users == 2
   assert list(zip(left.users.tolist(), left.items.tolist(), strict=True)) == [(0, 0), (0, 1), (1, 0), (1, 1)]
-  assert left.reading.left_out == (("core", 3, 2),)
+  assert left.reading.left_out == (LeftOut("core", 3, 2),)
   assert core(rows, user_core=1, item_core=0) is rows
   for asked in ({"user_core": 3}, {"item_core": 4}):
     with pytest.raises(DataError, match="leave none of 7 rows"):
@@ -57,7 +57,7 @@ def test_a_core_of_one_leaves_out_what_never_occurs():
   rows = Interactions("toy", np.array([0, 0]), np.array([1, 3]), None, 2, 5, None)
   left = core(rows, user_core=1, item_core=1)
   assert (left.num_users, left.num_items, left.item_names.tolist()) == (1, 2, [1, 3])
-  assert left.reading.left_out == (("core", 0, 1),)
+  assert left.reading.left_out == (LeftOut("core", 0, 1),)
 
 
 def test_a_core_is_one():

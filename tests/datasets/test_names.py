@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fedrecjax as frj
-from fedrecjax.datasets import NAMED_SETS, DataError, NamedSet, load
+from fedrecjax.datasets import NAMED_SETS, DataError, LeftOut, NamedSet, load
 from fedrecjax.datasets.names import checked_names, numbers_of
 
 NUM_USERS, NUM_ITEMS = 12, 30
@@ -138,4 +138,4 @@ def test_users_that_are_dropped_leave_the_names_of_others(write):
   path = write("a.csv", "user,item\n0,1\n1,1\n1,2\n2,1\n2,2\n")
   dataset = load(path, too_few="drop")
   assert dataset.user_names.tolist() == [1, 2] and dataset.user_number(2) == 1
-  assert dataset.reading.left_out == (("too_few", 1, 1),)
+  assert dataset.reading.left_out == (LeftOut("too_few", 1, 1),)

@@ -1,5 +1,6 @@
 """Public interactions: a column of the data set's own file, a file of their own, and what is refused."""
 
+import itertools
 import re
 
 import numpy as np
@@ -108,7 +109,9 @@ def test_names_stay_where_users_are_left_out(write):
 
 def test_a_set_that_is_called_by_number_has_other_ids_in_its_publishers_file(write):
   lists = ItemLists.from_lists([[1, 2], [3]])
-  for numbering, name, text in (("from_one", "u.data", "1\t2\t5\t9\n"), ("first_appearance", "r.dat", "1::2::5::9\n")):
+  numberings = ("from_zero", "from_one", "first_appearance")
+  files = (("u.data", "1\t2\t5\t9\n"), ("r.dat", "1::2::5::9\n"))
+  for numbering, (name, text) in itertools.product(numberings, files):
     dataset = Dataset("ml", 2, 10, lists, lists, reading=Reading(numbering=numbering))
     with pytest.raises(DataError, match="have ids of their own, and the set ml calls users and items by number"):
       read_public(write(name, text), dataset)

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 import fedrecjax as frj
-from fedrecjax.datasets import FileReading, Interactions, Reading, load, read, split
+from fedrecjax.datasets import FileReading, Interactions, LeftOut, Reading, load, read, split
 
 
 def test_a_reading_says_what_was_understood(write):
@@ -23,7 +23,7 @@ def test_a_reading_says_what_was_understood(write):
     warnings=("ratings.csv: 1 of 2 held-out items are training items of the same user too, which rankings leave out, so"
               " that they can never be found; data.repeats=drop keeps one row of each pair",),
   )
-  assert load(path, repeats="drop").reading.left_out == (("repeats", 1, 0),)
+  assert load(path, repeats="drop").reading.left_out == (LeftOut("repeats", 1, 0),)
   with pytest.raises(dataclasses.FrozenInstanceError):
     reading.rows = 3
 

@@ -49,6 +49,7 @@ def test_the_block_comes_before_training_and_is_kept_with_each_cell(command, cap
   (folder,) = (command.folder / "cells").iterdir()
   kept = json.loads((folder / "summary.json").read_text())
   assert kept["data"]["users"] == kept["data"]["held_out"] == 24 and kept["threat"]["malicious"] == 2
-  assert kept["reading"]["files"][0]["columns"][2] == ["time", "timestamp"] and kept["reading"]["left_out"] == []
+  assert kept["reading"]["files"][0]["columns"][2] == ["time", "timestamp"]
+  assert kept["reading"]["left_out"] == [{"by": "repeats", "rows": 4, "users": 0}]
   assert "summary.json" in json.loads((folder / "config.json").read_text())["files"]
   assert main(flags) == 0 and "Data:" not in capsys.readouterr().err
