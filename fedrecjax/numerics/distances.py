@@ -22,8 +22,8 @@ def pairwise_distances(rows: jax.Array, *, squared: bool) -> jax.Array:
   size, groups, dim = rows.shape
   # A loop of one step would be inlined, and what it adds up be worked out again, and rounded otherwise, wherever a
   # distance is compared with itself.
-  at_once = min(_DIMENSIONS_AT_ONCE, -(-dim // 2))
-  chunks = max(-(-dim // at_once), 2)
+  chunks = max(-(-dim // _DIMENSIONS_AT_ONCE), 2)
+  at_once = -(-dim // chunks)
   padding = chunks * at_once - dim
   columns = jnp.moveaxis(jnp.pad(rows, ((0, 0), (0, 0), (0, padding))), 2, 0)
 

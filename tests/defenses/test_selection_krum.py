@@ -53,6 +53,13 @@ def test_pairwise_distances_of_any_dimension(dim):
   np.testing.assert_allclose(found, ((rows[:, None] - rows) ** 2).sum(axis=-1), rtol=1e-5)
 
 
+@pytest.mark.parametrize("dim", [1, 2, 8, 9])
+def test_distances_are_not_worked_out_again_where_they_are_compared(dim):
+  """What the compiler has inlined it may round otherwise in each place, and equal distances are then unequal."""
+  program = distances_of.lower(jax.ShapeDtypeStruct((3, 2, dim), jnp.float32), squared=True).compile()
+  assert " while(" in program.as_text()
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_number_of_neighbors(rule):
   count, f = (one.ravel() for one in np.meshgrid(np.arange(2, 40), np.arange(40)))

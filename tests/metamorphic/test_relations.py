@@ -1,9 +1,11 @@
 """Every relation on random configurations, as many as a budget of time allows and one at least."""
 
+import contextlib
 import time
 
 import pytest
 
+from fedrecjax.simulation.runner import DivergedError
 from tests.metamorphic.configurations import MODELS, PARTS, RULES, random_case
 from tests.metamorphic.relations import RELATIONS
 
@@ -16,7 +18,9 @@ def test_a_relation_holds_of_random_configurations(relation):
   """As many as a budget of time allows, from the same seed on every machine."""
   end, applied, seed = time.monotonic() + SECONDS / len(RELATIONS), 0, FIRST
   while time.monotonic() < end or not applied:
-    applied += relation(random_case(seed))
+    # How many configurations are reached follows the machine, and some of them diverge, which says nothing.
+    with contextlib.suppress(DivergedError):
+      applied += relation(random_case(seed))
     seed += 1
   assert applied
 

@@ -86,5 +86,5 @@ def test_no_network_computes_in_64_bits():
       variables = jax.eval_shape(module.init, jax.random.key(0), *arguments)
       assert not wide_leaves(variables)
       assert not wide_numbers(module.apply, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), variables),
-                            *arguments)
+                              *arguments)
     assert not wide_numbers(functools.partial(purify, DENOISER, SCHEDULE), images, jax.random.key(0))
