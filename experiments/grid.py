@@ -25,9 +25,10 @@ from fedrecjax.config import (
   unset_fields,
 )
 from fedrecjax.config.presets import PRESET_FIELD, PROTOCOL_FIELDS
-from fedrecjax.datasets import data_digest
+from fedrecjax.datasets import NAMED_SETS, data_digest
 from fedrecjax.datasets.given_splits import named_parts
 from fedrecjax.defenses import chain
+from fedrecjax.methods.fields import names_apart, takes_names, written
 
 AXES = ("dataset", "model", "attack", "defense", "seed")
 MOST_CELLS = 100_000
@@ -148,7 +149,9 @@ def of_data(cells: Sequence[Cell], data_dir: pathlib.Path | None) -> list[Cell]:
 def _identified(cell: Cell, digest: str | None) -> Cell:
   if digest is None:
     return cell._replace(hash=cell.without_data, data_digest=None)
-  text = f"{cell.without_data} {digest}"
+  # Files used to be numbered by their ids; results of those days are no longer those of the same cell.
+  how = "" if cell.config.dataset in NAMED_SETS else " ids are names"
+  text = f"{cell.without_data} {digest}{how}"
   return cell._replace(hash=hashlib.sha256(text.encode()).hexdigest()[:16], data_digest=digest)
 
 
@@ -246,8 +249,12 @@ def field_values(name: str, text: str) -> list[Any]:
   annotations = typing.get_type_hints(owners().get(owner, object))
   if field not in annotations:
     raise UsageError(f"there is no flag --{name}")
-  parts = paths_apart(text) if str in (annotations[field], *typing.get_args(annotations[field])) else text.split(",")
-  return [parse(annotations[field], part, f"--{name}") for part in parts]
+  annotation = annotations[field]
+  if takes_names(annotation):
+    parts = names_apart(text, ",")
+  else:
+    parts = paths_apart(text) if str in (annotation, *typing.get_args(annotation)) else text.split(",")
+  return [parse(annotation, part, f"--{name}") for part in parts]
 
 
 def paths_apart(text: str) -> list[str]:
@@ -333,7 +340,7 @@ def shown(value: Any) -> str:
   if value is None:
     return "-"
   if isinstance(value, (list, tuple)):
-    return "+".join(str(part) for part in value)
+    return "+".join(written(part) for part in value)
   return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -72,7 +72,7 @@ def cell_frames(
   constants = [
     pl.lit(cell.data_digest, pl.String).alias("data_digest"),
     pl.lit(result.compile_s, pl.Float64).alias("compile_s"),
-    pl.lit("+".join(str(name) for name in names_at(result.item_names, result.targets)), pl.String).alias("targets"),
+    pl.lit(shown(names_at(result.item_names, result.targets).tolist()), pl.String).alias("targets"),
     pl.lit(cell.hash, pl.String).alias("config_hash"),
     pl.lit(version, pl.String).alias("version"),
   ]

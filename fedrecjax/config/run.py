@@ -28,10 +28,11 @@ from fedrecjax.config.sections import (
 from fedrecjax.defenses import DEFENSES
 from fedrecjax.methods.fields import (
   as_declared,
-  as_name,
   expected,
   fits,
   is_optional,
+  name_of,
+  names_apart,
   takes_names,
   words_beside_numbers,
 )
@@ -219,7 +220,7 @@ def parse(annotation: Any, text: str, name: str) -> Any:
 
 
 def _names(text: str) -> tuple[int | str, ...]:
-  return tuple(as_name(part) for part in text.split("+")) if text else ()
+  return tuple(name_of(part) for part in names_apart(text, "+")) if text else ()
 
 
 def _integers(text: str) -> tuple[int, ...]:

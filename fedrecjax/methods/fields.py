@@ -11,6 +11,10 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+# One name of a list: in quotes up to a separator, or all up to it.
+_NAME = re.compile(r'"(?:[^"]|"")*"(?=[+,]|$)|[^+,]*')
+
 
 def choices(annotation: Any) -> tuple[str, ...]:
   """The values that a field can take, where its annotation lists them."""
@@ -74,6 +78,47 @@ def as_name(name: str) -> int | str:
   (7, '007', '-7')
   """
   return int(name) if re.fullmatch(r"0|[1-9][0-9]*", name) else name
+
+
+def names_apart(text: str, separator: str) -> list[str]:
+  """The parts of a text between separators, of which those within a quoted name are none; quotes stay.
+
+  >>> names_apart('"a+b"+c,d', ","), names_apart('"a+b"+c', "+"), names_apart('7" single+c', "+")
+  (['"a+b"+c', 'd'], ['"a+b"', 'c'], ['7" single', 'c'])
+  """
+  parts, start = [""], 0
+  while True:
+    name = _NAME.match(text, start)
+    assert name is not None
+    parts[-1] += name[0]
+    start = name.end() + 1
+    if name.end() == len(text):
+      return parts
+    if text[name.end()] == separator:
+      parts.append("")
+    else:
+      parts[-1] += text[name.end()]
+
+
+def name_of(text: str) -> int | str:
+  """The name that a flag writes, in quotes or not; see :func:`written`.
+
+  >>> name_of("7"), name_of('"a+b"'), name_of('"7"'), name_of('7" single')
+  (7, 'a+b', 7, '7" single')
+  """
+  quoted = _QUOTED.fullmatch(text) is not None
+  return as_name(text[1:-1].replace('""', '"') if quoted else text)
+
+
+def written(name: int | str) -> str:
+  """A name as a flag writes it: in quotes, doubled within it, where it would be taken for several.
+
+  >>> written(7), written("007"), written("a+b"), written('say "a", b')
+  ('7', '007', '"a+b"', '"say ""a"", b"')
+  """
+  text = str(name)
+  ambiguous = "," in text or "+" in text or text.startswith('"')
+  return '"' + text.replace('"', '""') + '"' if ambiguous else text
 
 
 def as_declared(annotation: Any, value: Any) -> Any:

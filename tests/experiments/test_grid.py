@@ -16,6 +16,7 @@ from experiments.grid import (
   parse_only,
   parse_shard,
   select,
+  shown,
   varying_fields,
 )
 from experiments.recipes import RECIPES
@@ -217,3 +218,16 @@ def test_files_of_public_interactions_tell_cells_apart_by_name_and_content(tmp_p
   assert {cell.hash for cell in before if cell.data_digest is None} == plain
   first.write_text("0 2\n")
   assert [one.hash == two.hash for one, two in zip(before, of_data(cells, None), strict=True)].count(False) == 1
+
+
+def test_names_of_items_may_hold_what_joins_them():
+  (several,) = [cell.config.attacker.target_items for cell in expand([{}], {
+    "attack": "random", "attacker.target_items": '"Warhammer 40,000"+7+"a+b"', "attacker.num_targets": "3",
+  })]
+  assert several == ("Warhammer 40,000", 7, "a+b")
+  cells = expand([{}], {"attack": "random", "attacker.target_items": '"a, b",7+c'})
+  assert sorted((cell.config.attacker.target_items for cell in cells), key=len) == [("a, b",), (7, "c")]
+  for cell in cells:
+    text = shown(cell.flat["attacker.target_items"])
+    (again,) = expand([{}], {"attack": "random", "attacker.target_items": text})
+    assert again.hash == cell.hash

@@ -3,10 +3,12 @@
 import json
 import shutil
 
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+import fedrecjax as frj
 from experiments.recipes import RECIPES, Figure, Recipe
 from experiments.sweep import run
 from experiments.sweep.command import main
@@ -122,6 +124,27 @@ def test_shards_together_are_the_sweep(sweep, command, tmp_path):
   for index in range(3):
     assert sweep(*GRID, f"--shard={index}/3", f"--out_dir={parts}") == 0
   assert_frame_equal(results(parts), whole)
+
+
+def test_the_command_computes_what_the_library_does(sweep, command):
+  flags = {
+    "attack": "pieck_uea", "defense": "norm_bound+trimmed_mean", "seed": "3", "pieck_uea.num_popular": "5",
+    "pieck_uea.mining_differences": "1", "norm_bound.max_norm": "0.01", "attacker.malicious_ratio": "0.25",
+    "train.loss": "bpr", "train.l2": "0.1", "eval.candidates": "sampled", "eval.num_negatives": "20", "eval.ks": "3+8",
+  }
+  assert sweep(*(f"--{name}={value}" for name, value in flags.items())) == 0
+  table = results(command.folder).row(0, named=True)
+  found = frj.simulate(
+    frj.load(command.data_file, repeats="drop"), model=frj.mf(dim=4),
+    attack=frj.pieck_uea(num_popular=5, mining_differences=1),
+    defense=frj.chain(frj.norm_bound(max_norm=0.01), frj.trimmed_mean()),
+    train=frj.TrainConfig(epochs=2, clients_per_round=8, loss="bpr", l2=0.1),
+    attacker=frj.AttackerConfig(malicious_ratio=0.25),
+    evaluation=frj.EvalConfig(candidates="sampled", num_negatives=20, ks=(3, 8)), seed=3,
+  )
+  for name, column in found.metrics.items():
+    if name not in TIMES:
+      np.testing.assert_array_equal(table[name], column[-1], err_msg=name)
 
 
 def test_a_failing_cell_does_not_stop_the_others(sweep, command, monkeypatch, capsys):

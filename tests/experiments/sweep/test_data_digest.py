@@ -63,6 +63,17 @@ def test_a_cell_without_a_digest_is_another_where_data_come_from_a_file(tmp_path
   assert made.data_digest is None and made.hash == made.without_data
 
 
+def test_results_of_files_numbered_by_their_ids_are_other_cells(data_file, tmp_path):
+  (cell,) = of_data(expand([{}], {"dataset": str(data_file)}), None)
+  numbered = hashlib.sha256(f"{cell.without_data} {cell.data_digest}".encode()).hexdigest()[:16]
+  assert cell.hash != numbered
+  # Published sets keep their numbers and their cells.
+  (tmp_path / "ml-100k").mkdir()
+  (tmp_path / "ml-100k" / "u.data").write_text("1\t1\t5\t7\n")
+  (named,) = of_data(expand([{}], {"dataset": "ml-100k"}), tmp_path)
+  assert named.hash == hashlib.sha256(f"{named.without_data} {named.data_digest}".encode()).hexdigest()[:16]
+
+
 def test_a_folder_of_other_data_is_not_ours(tmp_path, data_file):
   (cell,) = of_data(expand([{}], {"dataset": str(data_file)}), None)
   folder = cell_dir(tmp_path, cell)
