@@ -97,6 +97,8 @@ def _decoded(path: pathlib.Path, raw: Iterable[bytes], encoding: str) -> Iterato
         text = decoder.decode(piece, final).encode("utf-8")
       except UnicodeDecodeError as error:
         number = line + error.object.count(b"\n", 0, error.start)
+        if b"\0" in error.object:
+          raise _binary(path, number) from None
         raise DataError(
           f"{path}:{number}: expected {encoding.upper()} text, found another encoding; --data.encoding names it, for"
           " example --data.encoding=latin-1"
@@ -106,9 +108,7 @@ def _decoded(path: pathlib.Path, raw: Iterable[bytes], encoding: str) -> Iterato
     text = held + text
     held = b""
     if b"\0" in text:
-      number = line + text.count(b"\n", 0, text.index(b"\0"))
-      raise DataError(f"{path}:{number}: expected text, found a binary file (or UTF-16, which --data.encoding=utf-16"
-                      " names)")
+      raise _binary(path, line + text.count(b"\n", 0, text.index(b"\0")))
     if b"\r" in text:
       if text.endswith(b"\r") and not final:
         text, held = text[:-1], b"\r"
@@ -120,6 +120,10 @@ def _decoded(path: pathlib.Path, raw: Iterable[bytes], encoding: str) -> Iterato
     line += text.count(b"\n")
     if text:
       yield text
+
+
+def _binary(path: pathlib.Path, line: int) -> DataError:
+  return DataError(f"{path}:{line}: expected text, found a binary file (or UTF-16, which --data.encoding=utf-16 names)")
 
 
 def _and_whether_last(raw: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:

@@ -146,6 +146,13 @@ def test_bad_lines_are_named(write, name, text, message):
   assert "\n" not in str(caught.value)
 
 
+def test_binary_files_are_called_so_whatever_else_is_wrong_with_them(tmp_path):
+  path = tmp_path / "a.csv"
+  path.write_bytes(b"user,item\n\xff\xd8\0\1\n")
+  with pytest.raises(DataError, match=r"a\.csv:2: expected text, found a binary file"):
+    read(path)
+
+
 def test_lines_are_counted_in_quoted_fields_and_in_later_blocks(write, monkeypatch):
   monkeypatch.setattr("fedrecjax.datasets.sources.CHUNK", 64)
   rows = "".join(f'{row},"first\nsecond {row}"\n' for row in range(100))
