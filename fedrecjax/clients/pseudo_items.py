@@ -58,9 +58,11 @@ def pseudo_uploads(view: ClientView, rows: Array, sending: Array, *, count: int,
   """
   mean, covariance = row_moments(view, rows, num_tiles)
   dim = mean.shape[1]
-  # Clients with fewer rows than dimensions have no positive definite matrix, which a Cholesky factor would need.
+  # Clients with fewer rows than dimensions have no positive definite matrix, which a Cholesky factor would need. Of all
+  # roots the symmetric one does not depend on the signs and turns of directions, which rounding decides.
   variances, directions = jnp.linalg.eigh(covariance)
-  root = directions * jnp.sqrt(jnp.maximum(variances, 0.0))[:, None, :]
+  scaled = directions * jnp.sqrt(jnp.maximum(variances, 0.0))[:, None, :]
+  root = jnp.einsum("cdk,cek->cde", scaled, directions)
   last = view.outside.length.shape[0] - 1
 
   def of_client(client: Array) -> tuple[Array, Array]:

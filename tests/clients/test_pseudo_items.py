@@ -82,6 +82,21 @@ def test_a_client_with_few_items_left_sends_rows_for_all_of_them():
     assert not set(items) & own
 
 
+def test_draws_follow_rows_that_rounding_changes():
+  """Also where rows have no direction of most variance, so that any turn of them is a basis."""
+  run, view, rows = one_round(dim=3, negatives=2)
+  # Each sample has one row along each axis: all variances are the same.
+  rows = jnp.broadcast_to(jnp.eye(3, dtype=jnp.float32), rows.shape)
+  noise = 1e-6 * np.random.default_rng(0).normal(size=(2, *rows.shape)).astype(np.float32)
+  everybody = jnp.ones(view.clients.shape, bool)
+  first, second = (
+    pseudo_uploads(view, rows + one, everybody, count=PSEUDO, num_tiles=run.structure.num_tiles).row for one in noise
+  )
+  assert np.abs(first).max() > 0.5
+  # The variance along the mean is zero but for rounding, whose root is drawn along.
+  np.testing.assert_allclose(first, second, atol=5e-3)
+
+
 @pytest.mark.parametrize(
   ("dim", "shift", "negatives"), [(3, 0.0, 2), (3, 30.0, 2), (16, 0.0, 1), (32, 3.0, 1)]
 )

@@ -113,10 +113,18 @@ CLIENTS = (
   Mutant(
     "pseudo_items_covariance",
     "fedrecjax/clients/pseudo_items.py",
-    'jnp.einsum("ckd,ced->cke", noise, root)',
-    'jnp.einsum("ckd,cde->cke", noise, root)',
-    "the root of the covariance is transposed",
+    "jnp.sqrt(jnp.maximum(variances, 0.0))",
+    "jnp.maximum(variances, 0.0)",
+    "rows are drawn with the covariance for its root",
     ("tests/clients/test_pseudo_items.py::test_draws_have_the_moments_of_the_clients_rows",),
+  ),
+  Mutant(
+    "pseudo_items_turned",
+    "fedrecjax/clients/pseudo_items.py",
+    'jnp.einsum("cdk,cek->cde", scaled, directions)',
+    "scaled",
+    "the root of the covariance is one of those that rounding turns",
+    ("tests/clients/test_pseudo_items.py::test_draws_follow_rows_that_rounding_changes",),
   ),
   Mutant(
     "attention_of_unused_entries",
