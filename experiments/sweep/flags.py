@@ -90,11 +90,11 @@ def define_flags(values: flags.FlagValues) -> flags.FlagValues:
   sweep.text("slurm_parameters", "", "comma list of key=value for submitit's executor, for example"
              " timeout_min=120,slurm_partition=gpu,gpus_per_node=1. A time limit, timeout_min, is needed.")
   sweep.switch("resume", True, "skip cells that are finished in --out_dir.")
-  sweep.text("checkpoint_every", "auto", "epochs between two checkpoints inside a cell, from which the same command goes"
-             " on; 0: none. auto writes one at the first evaluation point after ten minutes of training, so that short"
-             " cells cost nothing. A cell that is stopped by Ctrl-C, SIGTERM or SIGHUP writes one before, if it has"
-             " trained for half a minute or a number is given. They lie in OUT/checkpoints until the cell has ended;"
-             " --resume=false removes them.")
+  sweep.text("checkpoint_every", "auto", "epochs between two checkpoints inside a cell, from which the same command"
+             " goes on; 0: none. auto writes one at the first evaluation point after ten minutes of training, so that"
+             " short cells cost nothing. A cell that is stopped by Ctrl-C, SIGTERM or SIGHUP writes one before, if it"
+             " has trained for half a minute or a number is given. They lie in OUT/checkpoints until the cell has"
+             " ended; --resume=false removes them.")
   sweep.switch("list", False, "print the cells and stop.")
   sweep.switch("debug", False, "train client by client without compilation, in seconds per round; what fails or is not"
                " a finite number is then named with its round, client and stage.")
