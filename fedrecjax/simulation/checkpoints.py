@@ -184,12 +184,10 @@ class Keeper:
 
   def save(self, so_far: SoFar, per_epoch: int) -> None:
     """Writes a checkpoint; that it could not be written is a line of the run, which goes on."""
-    epochs = so_far.rounds // per_epoch
+    epochs, arrays, identity = so_far.rounds // per_epoch, so_far.saved(), self._identity()
     self._saved_rounds, self._saved_s = so_far.rounds, so_far.trained_s
     try:
-      write_checkpoint(
-        self._checkpoints.folder, epochs, so_far.saved(), identity=self._identity(), lines=so_far.lines,
-      )
+      write_checkpoint(self._checkpoints.folder, epochs, arrays, identity=identity, lines=so_far.lines)
     except (OSError, ValueError) as error:
       reason = (str(error).splitlines() or ["no message"])[0]
       self._said(so_far, f"the checkpoint after epoch {epochs} was not written: {reason}")
