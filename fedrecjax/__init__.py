@@ -51,9 +51,11 @@ from fedrecjax.defenses import (
 )
 from fedrecjax.methods.hyperparameters import traced
 from fedrecjax.models import fedgnn, lightgcn, lightvgcn, mf, ncf, sasrec, vncf
+from fedrecjax.simulation.checkpoint_files import OtherRunError
 from fedrecjax.simulation.contracts import ContractError, MethodError
 from fedrecjax.simulation.debugging import DebugError
-from fedrecjax.simulation.runner import AttackError, DefenseError, DivergedError, Result, simulate, simulate_config
+from fedrecjax.simulation.results import AttackError, DefenseError, DivergedError, Result
+from fedrecjax.simulation.runner import simulate, simulate_config
 from fedrecjax.types import (
   Attack,
   AttackContext,
@@ -100,6 +102,7 @@ __all__ = [
   "Loss",
   "MethodError",
   "Model",
+  "OtherRunError",
   "Public",
   "Result",
   "RunConfig",

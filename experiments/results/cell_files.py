@@ -20,7 +20,7 @@ from fedrecjax.config import owners
 from fedrecjax.datasets import digest_of
 from fedrecjax.datasets.names import names_at
 from fedrecjax.methods.fields import words_beside_numbers
-from fedrecjax.simulation.runner import DivergedError, Result
+from fedrecjax.simulation.results import DivergedError, Result
 
 _IDENTITY = ("config_hash", "data_digest", "version")
 _TIMES = ("wall_s", "compile_s")
@@ -251,7 +251,7 @@ def _as_os_error(file: pathlib.Path) -> Iterator[None]:
 
 
 def warnings_of(out_dir: pathlib.Path, cells: list[Cell]) -> dict[str, list[Cell]]:
-  """What finished cells did not do although it was asked for, see :class:`fedrecjax.simulation.runner.Result`.
+  """What finished cells did not do although it was asked for, see :class:`fedrecjax.simulation.results.Result`.
 
   Returns:
     The cells of each line, in their order.

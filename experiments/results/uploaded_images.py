@@ -14,7 +14,7 @@ from experiments.results.paths import cell_dir
 from experiments.results.plots import PlotError
 from experiments.results.report import group_by_seed, label_fields
 from fedrecjax.datasets.names import names_at
-from fedrecjax.simulation.runner import Result
+from fedrecjax.simulation.results import Result
 from fedrecjax.vision import Visuals
 from fedrecjax.vision.pictures import comparison, write_png
 

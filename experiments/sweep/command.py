@@ -17,6 +17,7 @@ from experiments.results.paths import NETWORKS, clean, is_finished
 from experiments.sweep.flags import Options, parse_command_line
 from experiments.sweep.listing import listing
 from experiments.sweep.recipe_blocks import fitted_blocks, multiplied
+from experiments.sweep.stopping import Stop, Terminated, stopped_by_signals
 from experiments.tables import print_table
 from fedrecjax.version import __version__
 
@@ -68,7 +69,6 @@ def sweep(options: Options, cells: Sequence[Cell], arguments: Sequence[str]) -> 
     UsageError, ConfigError, DataError: if nothing can be run as asked.
   """
   from experiments.sweep.elsewhere import run_elsewhere
-  from experiments.sweep.run import Terminated, termination_raises
   from experiments.sweep.summary import conclude, interrupted
 
   use_folder(options.out_dir)
@@ -76,9 +76,9 @@ def sweep(options: Options, cells: Sequence[Cell], arguments: Sequence[str]) -> 
   for folder, damage in damaged_cells(options.out_dir / "cells").items():
     print(f"sweep: {folder} counts as unfinished: {damage}", file=sys.stderr)
   try:
-    with termination_raises():
+    with stopped_by_signals() as stop:
       local = options.launcher == "local"
-      failures = run_here(options, cells) if local else run_elsewhere(options, cells, arguments)
+      failures = run_here(options, cells, stop) if local else run_elsewhere(options, cells, arguments)
       # Data that were fetched meanwhile have a digest now.
       return FAILED if conclude(options, of_data(cells, options.data_dir), failures, output()) else DONE
   except KeyboardInterrupt:
@@ -89,8 +89,9 @@ def sweep(options: Options, cells: Sequence[Cell], arguments: Sequence[str]) -> 
     return TERMINATED
 
 
-def run_here(options: Options, cells: Sequence[Cell]) -> dict[str, str]:
-  """Runs the unfinished cells in this process; returns why cells failed, by their hash."""
+def run_here(options: Options, cells: Sequence[Cell], stop: Stop) -> dict[str, str]:
+  """Runs the unfinished cells in this process until signals stop it; returns why cells failed, by their hash."""
+  from experiments.sweep.cell_checkpoints import remove_checkpoints
   from experiments.sweep.data_block import blocks_of as data_blocks
   from experiments.sweep.data_block import summaries_of
   from experiments.sweep.progress import make_progress
@@ -107,6 +108,11 @@ def run_here(options: Options, cells: Sequence[Cell]) -> dict[str, str]:
     use_compilation_cache(options.compilation_cache_dir)
   todo = [cell for cell in cells if not (options.resume and is_finished(options.out_dir, cell))]
   console = Console(stderr=True)
+  unfinished = {cell.hash for cell in todo} if options.resume else set()
+  for cell in cells:
+    # A cell computed anew starts from its beginning, and a sweep may have been killed once a cell was written.
+    if cell.hash not in unfinished:
+      remove_checkpoints(options.out_dir, cell)
   if len(todo) < len(cells):
     print_line(console, f"{len(cells) - len(todo)} of {len(cells)} cells are finished in {options.out_dir}")
   if not todo:
@@ -134,6 +140,8 @@ def run_here(options: Options, cells: Sequence[Cell]) -> dict[str, str]:
       progress=progress,
       version=__version__,
       debug=options.debug,
+      checkpoint_every=options.checkpoint_every,
+      stop=stop,
     )
 
 

@@ -40,6 +40,7 @@ class Options:
     list_only: whether to list the cells instead of running them.
     compilation_cache_dir: where compiled programs are kept between processes; None: nowhere.
     debug: whether to train client by client without compilation.
+    checkpoint_every: epochs between two checkpoints inside a cell; 0: none, None: time decides.
   """
 
   settings: dict[str, str]
@@ -55,6 +56,7 @@ class Options:
   list_only: bool
   compilation_cache_dir: pathlib.Path | None
   debug: bool
+  checkpoint_every: int | None
 
 
 def parse_command_line(argv: Sequence[str]) -> Options:
@@ -88,6 +90,11 @@ def define_flags(values: flags.FlagValues) -> flags.FlagValues:
   sweep.text("slurm_parameters", "", "comma list of key=value for submitit's executor, for example"
              " timeout_min=120,slurm_partition=gpu,gpus_per_node=1. A time limit, timeout_min, is needed.")
   sweep.switch("resume", True, "skip cells that are finished in --out_dir.")
+  sweep.text("checkpoint_every", "auto", "epochs between two checkpoints inside a cell, from which the same command"
+             " goes on; 0: none. auto writes one at the first evaluation point after ten minutes of training, so that"
+             " short cells cost nothing. A cell that is stopped by Ctrl-C, SIGTERM or SIGHUP writes one before, if it"
+             " has trained for half a minute or a number is given. They lie in OUT/checkpoints until the cell has"
+             " ended; --resume=false removes them.")
   sweep.switch("list", False, "print the cells and stop.")
   sweep.switch("debug", False, "train client by client without compilation, in seconds per round; what fails or is not"
                " a finite number is then named with its round, client and stage.")
@@ -169,7 +176,16 @@ def _options(values: flags.FlagValues) -> Options:
     list_only=value("list"),
     compilation_cache_dir=folder(value("compilation_cache_dir")),
     debug=value("debug"),
+    checkpoint_every=_checkpoint_every(value("checkpoint_every")),
   )
+
+
+def _checkpoint_every(text: str) -> int | None:
+  if text == "auto":
+    return None
+  if not (text.isascii() and text.isdigit()):
+    raise UsageError(f"--checkpoint_every must be a number of epochs, 0 for none, or auto, got {text!r}")
+  return int(text)
 
 
 def _recipes(text: str | None, settings: dict[str, str]) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import Any
 
 import jax
@@ -67,14 +66,6 @@ def small_network(
   return extractor
 
 
-def _checkpoints() -> ModuleType | None:
-  try:
-    from fedrecjax.vision import ddpm_checkpoint  # orbax is an extra
-  except ImportError:
-    return None
-  return ddpm_checkpoint
-
-
 def diffusion_network(
   images: ItemImages, config: UNetConfig, *, seed: int, steps: int, batch: int, folder: pathlib.Path | None, say: Say
 ) -> DdpmState:
@@ -86,30 +77,29 @@ def diffusion_network(
     seed: of its training.
     steps: of its training.
     batch: images in a step.
-    folder: of networks that are kept; None keeps none, nor is one kept where orbax is not installed, which is said.
+    folder: of networks that are kept; None keeps none.
     say: is told what takes long.
 
   Raises:
     DataError: if the kept one is damaged.
   """
-  place, checkpoints = None, None if folder is None else _checkpoints()
-  if folder is not None and checkpoints is None:
-    say("the diffusion model will not be kept: pip install fedrecjax[images] brings what writes it")
-  if folder is not None and checkpoints is not None:
+  from fedrecjax.vision.ddpm_checkpoint import restore_ddpm, save_ddpm  # takes seconds to load
+
+  place = None
+  if folder is not None:
     settings = {
       "seed": seed, "steps": steps, "batch": batch, "width": config.width, "levels": list(config.channel_mult),
     }
     place = network_file(folder, "diffusion", images, settings)
-  if place is not None and checkpoints is not None and place.is_dir():
+  if place is not None and place.is_dir():
     say(f"the diffusion model is that of {place / _MODEL}")
-    state: DdpmState = checkpoints.restore_ddpm(place / _MODEL, config)
-    return state
+    return restore_ddpm(place / _MODEL, config)
   say(f"training the diffusion model on {images.num_images} images, {steps} steps")
   state, _ = train_ddpm(
     init_ddpm(config, jax.random.key(seed)), images.pixels, images.has_image, linear_schedule(),
     config=config, num_steps=steps, batch_size=batch,
   )
-  if place is not None and checkpoints is not None:
+  if place is not None:
     with new_folder(place) as temporary:
-      checkpoints.save_ddpm(temporary / _MODEL, state, config)
+      save_ddpm(temporary / _MODEL, state, config)
   return state

@@ -15,6 +15,8 @@ from rich.progress import (
   TimeRemainingColumn,
 )
 
+from experiments.command_line import print_line
+
 _SECONDS_BETWEEN_EPOCH_LINES = 30.0
 
 
@@ -34,6 +36,9 @@ class SweepProgress(Protocol):
 
   def advance(self, epochs_done: int) -> None:
     """The cell has done so many epochs."""
+
+  def note(self, message: str) -> None:
+    """Something is to be known about the cell before it ends."""
 
   def finish(self, message: str) -> None:
     """The cell has ended, well or not; `message` says how."""
@@ -81,6 +86,10 @@ class PlainProgress:
         self._epochs_before + epochs_done,
       )
 
+  def note(self, message: str) -> None:
+    """See :class:`SweepProgress`."""
+    print_line(self._console, f"[{self._cell}/{self._cells}] {self._name}: {message}")
+
   def finish(self, message: str) -> None:
     """See :class:`SweepProgress`."""
     self._epochs_before += self._epochs_of_cell
@@ -91,7 +100,7 @@ class PlainProgress:
     spent = self._last_line - self._started
     left = spent * (self._epochs - epochs_done) / epochs_done
     end = f", about {duration(left)} left" if epochs_done < self._epochs else ""
-    self._console.print(f"[{self._cell}/{self._cells}] {message}{end}", markup=False, highlight=False, soft_wrap=True)
+    print_line(self._console, f"[{self._cell}/{self._cells}] {message}{end}")
 
 
 class LiveProgress:
@@ -135,12 +144,16 @@ class LiveProgress:
       name=f"{self._name}: epoch {epochs_done}/{self._epochs_of_cell}",
     )
 
+  def note(self, message: str) -> None:
+    """See :class:`SweepProgress`."""
+    print_line(self._display.console, f"{self._name}: {message}")
+
   def finish(self, message: str) -> None:
     """See :class:`SweepProgress`."""
     self._done += 1
     self._epochs_before += self._epochs_of_cell
     self._display.update(self._all, completed=self._epochs_before, done=self._done, name="")
-    self._display.console.print(f"{self._name}: {message}", markup=False, highlight=False, soft_wrap=True)
+    print_line(self._display.console, f"{self._name}: {message}")
 
 
 def duration(seconds: float) -> str:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
-import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import FrameType
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from experiments.atomic_files import new_file
@@ -20,24 +18,25 @@ from experiments.grid import Cell
 from experiments.results.cell_files import write_cell
 from experiments.results.paths import failure_file
 from experiments.results.uploaded_images import FILE, uploaded_images
+from experiments.sweep.cell_checkpoints import checkpoints_of, remove_checkpoints, set_aside
 from experiments.sweep.data_block import DataKey, kept_summary
 from experiments.sweep.progress import SweepProgress
+from experiments.sweep.stopping import Stop
 from experiments.sweep.visuals import VisualsKey, visuals_key
 from fedrecjax.analysis import Summary
 from fedrecjax.config import ConfigError, RunConfig
 from fedrecjax.datasets import Dataset
 from fedrecjax.defenses import chain
 from fedrecjax.federation.population import make_population
+from fedrecjax.simulation.checkpoint_files import OtherRunError
+from fedrecjax.simulation.checkpoints import Checkpoints, StoppedError
 from fedrecjax.simulation.evaluation import evaluation_data
 from fedrecjax.simulation.memory import check_memory
 from fedrecjax.simulation.participants import given_public
-from fedrecjax.simulation.runner import DivergedError, Result, simulate_config
+from fedrecjax.simulation.results import DivergedError, Result
+from fedrecjax.simulation.runner import simulate_config
 from fedrecjax.simulation.visual_features import check_images
 from fedrecjax.vision.visuals import Visuals
-
-
-class Terminated(BaseException):
-  """The process was asked to end (SIGTERM, or SIGHUP of a terminal that was closed)."""
 
 
 def load_datasets(cells: Sequence[Cell], data_dir: pathlib.Path | None) -> dict[DataKey, Dataset]:
@@ -101,6 +100,8 @@ def run_cells(
   progress: SweepProgress,
   version: str,
   debug: bool = False,
+  checkpoint_every: int | None = 0,
+  stop: Stop | None = None,
 ) -> dict[str, str]:
   """Runs cells and writes their folders.
 
@@ -114,45 +115,61 @@ def run_cells(
     progress: is told how far things are.
     version: of the package.
     debug: whether to train client by client, see :mod:`fedrecjax.simulation.debugging`.
+    checkpoint_every: epochs between two checkpoints inside a cell; 0 for none, None if time decides.
+    stop: what signals ask for; they stop a cell with checkpoints once it has written one.
 
   Returns:
     Why cells failed, a line each, by hash; the same is in `out_dir/failures`.
   """
   failures: dict[str, str] = {}
+  stop = stop or Stop()
   for cell in cells:
     config = cell.config
     progress.start(name(cell), config.train.epochs)
     started = time.perf_counter()
     seen = visuals.get(visuals_key(cell))
-    try:
-      key = (config.dataset, config.data)
-      dataset = datasets[key]
-      kept = kept_summary(cell, summaries[key], dataset, seen)
-      result, diverged = _computed(config, dataset, progress.advance, debug=debug, visuals=seen)
-      images = None if diverged is not None else uploaded_images(result, seen)
-      arrays = {} if images is None else {FILE: images._asdict()}
-      write_cell(out_dir, cell, result, version, arrays, diverged, summary=kept)
-    except Exception as error:
-      failures[cell.hash] = reason_of(error)
-      # On a full disk the reason is printed at the end all the same, and other cells may fit.
-      with contextlib.suppress(OSError):
-        _write_failure(out_dir, cell, name(cell), error)
-      progress.finish(f"failed: {failures[cell.hash]}")
-    else:
-      failure_file(out_dir, cell).unlink(missing_ok=True)
-      seconds = time.perf_counter() - started
-      progress.finish(_summary(result, seconds) if diverged is None else f"{diverged}, {seconds:.1f} s")
+    checkpoints = checkpoints_of(out_dir, cell, checkpoint_every, stop.asked, progress.note)
+    with stop.saving():
+      try:
+        key = (config.dataset, config.data)
+        dataset = datasets[key]
+        kept = kept_summary(cell, summaries[key], dataset, seen)
+        result, diverged = _computed(config, dataset, progress, checkpoints=checkpoints, debug=debug, visuals=seen)
+        images = None if diverged is not None else uploaded_images(result, seen)
+        arrays = {} if images is None else {FILE: images._asdict()}
+        write_cell(out_dir, cell, result, version, arrays, diverged, summary=kept)
+      except StoppedError as stopped:
+        progress.note(str(stopped))
+        continue
+      except Exception as error:
+        failures[cell.hash] = reason_of(error)
+        # On a full disk the reason is printed at the end all the same, and other cells may fit.
+        with contextlib.suppress(OSError):
+          _write_failure(out_dir, cell, name(cell), error)
+        progress.finish(f"failed: {failures[cell.hash]}")
+      else:
+        failure_file(out_dir, cell).unlink(missing_ok=True)
+        seconds = time.perf_counter() - started
+        progress.finish(_summary(result, seconds) if diverged is None else f"{diverged}, {seconds:.1f} s")
+      remove_checkpoints(out_dir, cell)
   return failures
 
 
-def _computed(config: RunConfig, *arguments: Any, **options: Any) -> tuple[Result, DivergedError | None]:
+def _computed(
+  config: RunConfig, dataset: Dataset, progress: SweepProgress, *, checkpoints: Checkpoints | None, **options: Any
+) -> tuple[Result, DivergedError | None]:
   """The result of a run, or of its points before it diverged, which is a result too, and how it did."""
   try:
-    return simulate_config(config, *arguments, **options), None
+    return simulate_config(config, dataset, progress.advance, checkpoints=checkpoints, **options), None
+  except OtherRunError as error:
+    assert checkpoints is not None
+    progress.note(f"{error}; it is now in {set_aside(checkpoints.folder)}, and the cell starts anew")
+    return _computed(config, dataset, progress, checkpoints=checkpoints, **options)
   except DivergedError as error:
     if error.result is None:
       raise
     return error.result, error
+
 
 
 def _summary(result: Result, seconds: float) -> str:
@@ -179,26 +196,6 @@ def _write_failure(out_dir: pathlib.Path, cell: Cell, name: str, error: Exceptio
   }
   with new_file(failure_file(out_dir, cell)) as file:
     file.write_text(json.dumps(content, indent=2) + "\n")
-
-
-@contextlib.contextmanager
-def termination_raises() -> Iterator[None]:
-  """Within the block SIGTERM and SIGHUP raise :class:`Terminated`, so that what is finished is still gathered.
-
-  A SIGHUP that is ignored, as under nohup, stays ignored.
-  """
-
-  def handle(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    raise Terminated
-
-  caught = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN]
-  before = {one: signal.signal(one, handle) for one in caught}
-  try:
-    yield
-  finally:
-    for one, handler in before.items():
-      signal.signal(one, handler)
 
 
 def use_compilation_cache(folder: pathlib.Path) -> None:

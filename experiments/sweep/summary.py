@@ -20,9 +20,11 @@ from experiments.results.plots import PlotError, plot_utility_exposure
 from experiments.results.report import compare_with_unattacked, recipe_table, summarise
 from experiments.results.round_tables import detection_table, stealth_table
 from experiments.results.uploaded_images import draw_images
+from experiments.sweep.cell_checkpoints import checkpoints_dir
 from experiments.sweep.flags import Options
 from experiments.sweep.recipe_blocks import fitted_blocks
 from experiments.tables import Table, print_and_write
+from fedrecjax.simulation.checkpoint_files import checkpoints_in
 
 
 def conclude(options: Options, cells: Sequence[Cell], failures: Mapping[str, str], console: Console) -> int:
@@ -101,10 +103,11 @@ def interrupted(options: Options, cells: Sequence[Cell]) -> None:
   """Says what is kept of a sweep that was stopped."""
   rebuild_results(options.out_dir)
   finished = sum(is_finished(options.out_dir, cell) for cell in cells)
+  begun = sum(bool(checkpoints_in(checkpoints_dir(options.out_dir, cell))) for cell in cells)
   elsewhere = "" if options.launcher == "local" else "; jobs that were started go on"
   print(
-    f"sweep: stopped with {finished} of {len(cells)} cells finished in {options.out_dir};"
-    f" the same command goes on from there{elsewhere}",
+    f"sweep: stopped with {finished} of {len(cells)} cells finished{f' and {begun} begun' if begun else ''} in"
+    f" {options.out_dir}; the same command goes on from there{elsewhere}",
     file=sys.stderr,
   )
 

@@ -136,7 +136,7 @@ def _denoiser(config: ImagesConfig, images: ItemImages, say: Say, networks: path
                         " published one is 256x256_diffusion_uncond.pt")
     return denoiser_of(checkpoint.config, checkpoint.params)
   if config.diffusion != "trained":
-    from fedrecjax.vision.ddpm_checkpoint import restore_ddpm  # orbax is an extra
+    from fedrecjax.vision.ddpm_checkpoint import restore_ddpm  # takes seconds to load
 
     return denoiser_of(structure, restore_ddpm(config.diffusion, structure).average)
   state = diffusion_network(

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import pathlib
+from collections.abc import Mapping
 
 from fedrecjax.datasets.errors import DataError
 from fedrecjax.datasets.named import data_files
@@ -15,6 +16,26 @@ def digest_of(file: pathlib.Path) -> str:
   """SHA-256 of a file's content, hexadecimal."""
   with file.open("rb") as stream:
     return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def folder_digests(folder: pathlib.Path) -> dict[str, str]:
+  """The digests of all files below a folder, by their path in it, in order."""
+  files = sorted(path for path in folder.rglob("*") if path.is_file())
+  return {path.relative_to(folder).as_posix(): digest_of(path) for path in files}
+
+
+def damage_in(folder: pathlib.Path, written: Mapping[str, str]) -> str | None:
+  """What is wrong with the files below a folder, for people; None if those that were written are whole.
+
+  Args:
+    folder: that they are in.
+    written: their digests by path, from :func:`folder_digests`.
+  """
+  found = folder_digests(folder)
+  for name, digest in written.items():
+    if found.get(name) != digest:
+      return f"{name} is {'missing' if name not in found else 'not what was written'}"
+  return None
 
 
 def data_digest(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,11 @@ _TYPES: dict[str, type] = {
   "config": RunConfig, "dataset": Dataset, "model": Model, "attack": Attack, "defense": Defense, "train": TrainConfig,
   "attacker": AttackerConfig, "evaluation": EvalConfig, "visuals": Visuals, "debug": bool,
 }
+_OTHER: dict[str, tuple[Callable[[Any], bool], str]] = {
+  "progress": (callable, "a function"),
+  "checkpoint_dir": (lambda value: isinstance(value, (str, os.PathLike)), "the path of a folder"),
+  "checkpoint_every": (lambda value: type(value) is int and value > 0, "a number of epochs of at least 1"),
+}
 
 
 def check_arguments(**given: Any) -> None:
@@ -30,8 +37,9 @@ def check_arguments(**given: Any) -> None:
   for name, value in given.items():
     if value is None and name not in ("config", "dataset", "model"):
       continue
-    if name == "progress":
-      expected: str | None = None if callable(value) else "a function"
+    if name in _OTHER:
+      fits, words = _OTHER[name]
+      expected = None if fits(value) else words
     else:
       expected = None if isinstance(value, _TYPES[name]) else _with_article(_TYPES[name].__name__)
     if expected is not None:

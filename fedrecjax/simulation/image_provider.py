@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from fedrecjax.simulation.image_step import image_columns, upload_images
+from fedrecjax.simulation.image_step import ImageState, image_columns, upload_images
 from fedrecjax.simulation.planning import Run
 from fedrecjax.simulation.programs import compiled_program
 from fedrecjax.types import SimulationState
@@ -26,7 +27,7 @@ class Provider:
     self.pictures = None if run.images is None else run.images.state
     self.compile_s = 0.0
     self._run = run
-    self._reports: list[jax.Array] = []
+    self._reports: list[jax.Array | np.ndarray] = []
     self._epochs: list[int] = []
     if run.images is not None:
       # Compiled before anything runs: training would go on unseen meanwhile.
@@ -36,13 +37,6 @@ class Provider:
     images = self._run.images
     assert images is not None
     return images.structure, images.constants, self._run.constants.parts, state, self.pictures, np.int32(epoch)
-
-  def parts(self, taken: slice) -> list[slice]:
-    """The rounds in parts that each end where an upload may come: epochs, all of one length and so of one program."""
-    if self._run.images is None:
-      return [taken]
-    cuts = range(taken.start, taken.stop + 1, self._run.rounds.per_epoch)
-    return [slice(start, stop) for start, stop in itertools.pairwise(cuts)]
 
   def upload(self, state: SimulationState, number: int) -> SimulationState:
     """The state after the step before a round, if there is one."""
@@ -61,3 +55,17 @@ class Provider:
     return image_columns(
       [np.asarray(one) for one in self._reports], self._epochs, self._run.population.targets
     )
+
+  def saved(self) -> dict[str, np.ndarray]:
+    """The images and what the uploads so far report, by name, for :meth:`restore`; empty without images."""
+    if self.pictures is None:
+      return {}
+    kept = {name: np.asarray(images) for name, images in self.pictures._asdict().items()}
+    reports = np.array([np.asarray(one) for one in self._reports])
+    return kept | {"reports": reports, "epochs": np.array(self._epochs, int)}
+
+  def restore(self, kept: Mapping[str, np.ndarray]) -> None:
+    """Takes over what :meth:`saved` has made, in place of the images before training."""
+    if self.pictures is not None:
+      self.pictures = ImageState(*(jnp.array(kept[name]) for name in ImageState._fields))
+      self._reports, self._epochs = list(kept["reports"]), kept["epochs"].tolist()

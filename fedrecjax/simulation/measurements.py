@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -10,9 +10,11 @@ import numpy as np
 from fedrecjax.metrics.detection import detection_columns
 from fedrecjax.metrics.stealth import stealth_columns
 from fedrecjax.simulation.divergence import Divergence, divergence_in
-from fedrecjax.simulation.records import Reports, joined
+from fedrecjax.simulation.programs import compiled_program
+from fedrecjax.simulation.records import Reports, joined, mean_loss
 
 POINTS_TOGETHER = 10
+_BY_ROUND = ("verdicts", "stealth", "idle")
 
 
 class Measurements:
@@ -42,9 +44,9 @@ class Measurements:
     self._names = [*names, "train_loss"]
     self._rows: list[np.ndarray] = []
     self._walls: list[float] = []
-    self._rounds = 0
-    self._per_user: jax.Array | None = None
-    self._waiting: list[tuple[jax.Array, jax.Array, Reports]] = []
+    self._lengths: list[int] = []
+    self._per_user: jax.Array | np.ndarray | None = None
+    self._waiting: list[tuple[jax.Array, jax.Array, tuple[Reports, ...]]] = []
 
   def add(self, means: jax.Array, per_user: jax.Array, reports: Sequence[Reports]) -> None:
     """Adds an evaluation point.
@@ -54,23 +56,25 @@ class Measurements:
       per_user: metrics of each user `[N, metrics]`.
       reports: of the stretches of rounds since the point before.
     """
-    self._waiting.append((means, per_user, joined(reports)))
+    self._waiting.append((means, per_user, tuple(reports)))
 
   def fetch(self, *, everything: bool) -> bool:
     """Fetches the points that wait, if they are enough or everything is asked for; returns whether it did."""
     if not everything and len(self._waiting) < POINTS_TOGETHER:
       return False
-    for means, per_user, one in self._waiting:
-      row, faults = np.append(np.asarray(means), np.asarray(one.loss)), np.asarray(one.faults)
-      self.divergence = self.divergence or divergence_in(faults, row, self._rounds)
+    for means, per_user, parts in self._waiting:
+      one = joined(parts)
+      program, _ = compiled_program(mean_loss, one.loss, one.benign)
+      row, faults = np.append(np.asarray(means), np.asarray(program(one.loss, one.benign))), np.asarray(one.faults)
+      self.divergence = self.divergence or divergence_in(faults, row, sum(self._lengths))
       if self.divergence is not None:
         break
-      self._rounds += len(faults)
+      self._lengths.append(len(faults))
       self._rows.append(row)
       self._per_user = per_user
-      self.verdicts += [] if one.verdicts is None else [np.asarray(one.verdicts)]
-      self.stealth += [] if one.stealth is None else [np.asarray(one.stealth)]
-      self.idle += [] if one.idle is None else [np.asarray(one.idle)]
+      for name in _BY_ROUND:
+        if getattr(one, name) is not None:
+          getattr(self, name).append(np.asarray(getattr(one, name)))
       self.outside += np.asarray(one.outside)
     self._waiting = []
     return True
@@ -80,6 +84,24 @@ class Measurements:
     before = self._walls[-1] if self._walls else 0.0
     new = len(self._rows) - len(self._walls)
     self._walls += [before + (trained_s - before) * (place + 1) / new for place in range(new)]
+
+  def saved(self) -> dict[str, np.ndarray]:
+    """The points fetched so far, by name, for :meth:`restore`."""
+    kept = {
+      "rows": np.array(self._rows), "walls": np.array(self._walls), "lengths": np.array(self._lengths, np.int64),
+      "outside": self.outside,
+    }
+    kept |= {name: np.concatenate(getattr(self, name)) for name in _BY_ROUND if getattr(self, name)}
+    return kept if self._per_user is None else kept | {"per_user": np.asarray(self._per_user)}
+
+  def restore(self, kept: Mapping[str, np.ndarray]) -> None:
+    """Takes over the points of :meth:`saved`, in place of none."""
+    self._rows, self._walls = list(kept["rows"]), kept["walls"].tolist()
+    self._lengths, self.outside = kept["lengths"].tolist(), kept["outside"].copy()
+    self._per_user = kept.get("per_user")
+    ends = np.cumsum(kept["lengths"])[:-1]
+    for name in _BY_ROUND:
+      setattr(self, name, np.split(kept[name], ends) if name in kept else [])
 
   @property
   def points(self) -> int:

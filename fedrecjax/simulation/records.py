@@ -202,8 +202,8 @@ class Reports(NamedTuple):
   """What several rounds tell about themselves.
 
   Attributes:
-    loss: mean loss of the benign clients of all of them.
-    benign: number of those clients, each counted in each of its rounds.
+    loss: sum of the benign clients' losses in each round, float32 `[rounds]`.
+    benign: number of benign clients in each round, int32 `[rounds]`.
     verdicts: of each round, `[rounds, S, 2, 4]`, or None.
     stealth: of each round, `[rounds, 6]`, or None.
     outside: rows for items that do not exist, of the attack and of the server's rule, int32 `[2]`.
@@ -222,26 +222,31 @@ class Reports(NamedTuple):
 
 def gathered(reports: RoundReport) -> Reports:
   """Reports of rounds one behind another, `[rounds, ...]`, as one."""
-  benign = jnp.sum(reports.benign, dtype=jnp.int32)
   return Reports(
-    jnp.sum(reports.loss) / benign, benign, reports.verdicts, reports.stealth,
+    reports.loss, reports.benign, reports.verdicts, reports.stealth,
     jnp.sum(reports.outside, axis=0, dtype=jnp.int32), reports.fault, reports.idle,
   )
 
 
 def joined(reports: Sequence[Reports]) -> Reports:
-  """Reports of stretches of rounds, one behind another, as one."""
-  if len(reports) == 1:
-    return reports[0]
+  """Reports of stretches of rounds, one behind another, as one on the host; the same wherever the rounds are cut."""
+  fetched = jax.device_get(list(reports))
 
-  def along(parts: Sequence[Array | None]) -> Array | None:
-    given = [part for part in parts if part is not None]
-    return jnp.concatenate(given) if given else None
+  def along(name: str) -> Any:
+    parts = [getattr(one, name) for one in fetched]
+    return None if parts[0] is None else np.concatenate(parts)
 
-  benign = jnp.stack([one.benign for one in reports])
-  total = jnp.sum(benign, dtype=jnp.int32)
-  loss = jnp.sum(benign * jnp.stack([one.loss for one in reports])) / total
-  verdicts, stealth, idle = (along([getattr(one, name) for one in reports]) for name in ("verdicts", "stealth", "idle"))
-  outside = jnp.sum(jnp.stack([one.outside for one in reports]), axis=0, dtype=jnp.int32)
-  faults = jnp.concatenate([one.faults for one in reports])
-  return Reports(loss, total, verdicts, stealth, outside, faults, idle)
+  outside: Any = np.sum([one.outside for one in fetched], axis=0, dtype=np.int32)
+  fields: dict[str, Any] = {name: outside if name == "outside" else along(name) for name in Reports._fields}
+  return Reports(**fields)
+
+
+@jax.jit
+def mean_loss(loss: Array, benign: Array) -> Array:
+  """The mean loss of the benign clients of rounds, float32 scalar.
+
+  Args:
+    loss: of :class:`Reports`.
+    benign: likewise.
+  """
+  return jnp.sum(loss) / jnp.sum(benign, dtype=jnp.int32)

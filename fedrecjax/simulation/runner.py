@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import time
+import math
+import os
+import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,92 +13,31 @@ import jax
 import numpy as np
 import optax
 
-from fedrecjax.config import AttackerConfig, EvalConfig, RunConfig, TrainConfig
+from fedrecjax.config import AttackerConfig, ConfigError, EvalConfig, RunConfig, TrainConfig
 from fedrecjax.datasets import Dataset
 from fedrecjax.defenses import chain
 from fedrecjax.defenses import none as no_defense
 from fedrecjax.federation.participation import Rounds
-from fedrecjax.metrics.stealth import COUNTS, stealth_columns
+from fedrecjax.metrics.stealth import stealth_columns
 from fedrecjax.simulation.arguments import check_arguments, checked_seed
-from fedrecjax.simulation.contracts import method_name
+from fedrecjax.simulation.checkpoints import Checkpoints, Keeper, SoFar, StoppedError
 from fedrecjax.simulation.debugging import debug_rounds
 from fedrecjax.simulation.divergence import description
 from fedrecjax.simulation.evaluation import jitted_evaluation, metric_names
 from fedrecjax.simulation.faults import Stage
+from fedrecjax.simulation.identity import identity_of
 from fedrecjax.simulation.image_provider import Provider
-from fedrecjax.simulation.image_step import IMPOSSIBLE, ImageState
+from fedrecjax.simulation.image_step import IMPOSSIBLE
+from fedrecjax.simulation.impossible import check_pixels, check_rows
 from fedrecjax.simulation.measurements import Measurements
 from fedrecjax.simulation.planning import Run, plan, round_inputs
 from fedrecjax.simulation.programs import compiled_program
-from fedrecjax.simulation.records import Reports
+from fedrecjax.simulation.records import Reports, mean_loss
+from fedrecjax.simulation.results import DivergedError, Result
 from fedrecjax.simulation.round import jitted_rounds
 from fedrecjax.simulation.run_warnings import warnings_of
 from fedrecjax.types import Attack, Defense, Model, Public, SimulationState, beside_features
 from fedrecjax.vision.visuals import Visuals
-
-
-class Result(NamedTuple):
-  """What a run returns.
-
-  Attributes:
-    metrics: one array over evaluation points per column: "epoch", "round", "hr@10" and so on, "train_loss",
-      "wall_s" (seconds since the start of training, without compilation).
-    per_user: one array over benign users per metric, at the last point; NaN where a metric has no value.
-    users: the benign users as numbers of the data set `[N]`.
-    targets: numbers of items `[T]`.
-    state: the state after the last round.
-    compile_s: seconds spent compiling for this run.
-    detection: one array over rounds per column, see :func:`fedrecjax.metrics.detection.detection_columns`; empty for a
-      defence that neither rejects nor rescales uploads. `metrics` holds the same over the rounds since the point
-      before.
-    stealth: the same for what malicious uploads look like, see :func:`fedrecjax.metrics.stealth.stealth_columns`; empty
-      if nobody is malicious.
-    images: one array over the steps in which images were uploaded, and in each over targets, see
-      :func:`fedrecjax.simulation.image_step.image_columns`; empty without an attack by images.
-    pictures: the targets' images after the last step; None without one.
-    warnings: a line for each thing that was asked for and never happened, see
-      :func:`fedrecjax.simulation.run_warnings.warnings_of`; before them what is likely not meant about the data, and
-      public interactions that nobody trains on.
-    user_names: what the data call their users, by number; None if by their numbers.
-    item_names: the same for items.
-  """
-
-  metrics: dict[str, np.ndarray]
-  per_user: dict[str, np.ndarray]
-  users: np.ndarray
-  targets: np.ndarray
-  state: SimulationState
-  compile_s: float
-  detection: dict[str, np.ndarray]
-  stealth: dict[str, np.ndarray]
-  images: dict[str, np.ndarray]
-  pictures: ImageState | None = None
-  warnings: tuple[str, ...] = ()
-  user_names: np.ndarray | None = None
-  item_names: np.ndarray | None = None
-
-
-class DivergedError(RuntimeError):
-  """A run made a number that is not finite; the message says when, and which stage made it under which attack.
-
-  Attributes:
-    result: of the evaluation points before that, maybe none; its state is the last one, which has diverged. None where
-      the error was not raised by a run.
-    epoch: in which the number was made, from 1.
-    round: likewise.
-  """
-
-  def __init__(self, message: str, result: Result | None = None, *, epoch: int = 0, round: int = 0):
-    super().__init__(message)
-    self.result, self.epoch, self.round = result, epoch, round
-
-
-class AttackError(RuntimeError):
-  """An attack did what no attacker can do; the message says what."""
-
-
-class DefenseError(RuntimeError):
-  """A defence updated what does not exist; the message says what."""
 
 
 def _points(rounds: Rounds, epochs: int, every: int) -> list[slice]:
@@ -105,12 +46,39 @@ def _points(rounds: Rounds, epochs: int, every: int) -> list[slice]:
   return [slice(start * rounds.per_epoch, end * rounds.per_epoch) for start, end in itertools.pairwise([0, *ends])]
 
 
+def _piece(run: Run, epochs: int, every: int, keeper: Keeper | None) -> int:
+  """How many epochs are trained at a time: all up to an evaluation point, if nothing happens between two of them.
+
+  Images are uploaded before every epoch. Checkpoints come at multiples of their own; then all pieces have one length,
+  so that there is one program.
+  """
+  if run.images is not None:
+    return 1
+  own = None if keeper is None else keeper.every
+  if own is None or own >= epochs:
+    return every
+  return own if every >= epochs else math.gcd(every, own)
+
+
+def _pieces(taken: slice, done: int, length: int) -> list[slice]:
+  """The rounds before an evaluation point that are not done, cut at multiples of a number of rounds."""
+  start = max(taken.start, done)
+  cuts = range(start - start % length + length, taken.stop, length)
+  return [slice(*edges) for edges in itertools.pairwise([start, *cuts, taken.stop])]
+
+
 def execute(
-  run: Run, *, epochs: int, every: int, progress: Callable[[int], None] | None = None, debug: bool = False
+  run: Run,
+  *,
+  epochs: int,
+  every: int,
+  progress: Callable[[int], None] | None = None,
+  debug: bool = False,
+  keeper: Keeper | None = None,
 ) -> Result:
   """Executes a planned run; its initial state is used up.
 
-  Results stay on the device until ten evaluation points, or the last, have been asked for.
+  Results stay on the device until ten evaluation points, a checkpoint, or the last point have been asked for.
 
   Args:
     run: from :func:`fedrecjax.simulation.planning.plan`.
@@ -118,68 +86,110 @@ def execute(
     every: epochs between evaluation points.
     progress: called with the number of epochs done, about every ten points.
     debug: whether to train client by client without compilation, see :mod:`fedrecjax.simulation.debugging`.
+    keeper: of checkpoints, from the newest of which the run goes on; None keeps none.
 
   Raises:
     DivergedError: if a parameter, a loss or a metric is no longer finite; it holds the points before.
     AttackError: if the attack uploads rows for items that do not exist, or in the name of others' clients.
     DefenseError: if the defence updates rows of items that do not exist.
     DebugError: with `debug`, if a stage fails or makes a number that is not finite.
+    OtherRunError: if there are checkpoints of another run.
+    StoppedError: if the keeper was asked to stop.
   """
-  points = _points(run.rounds, epochs, every)
-  state, model = run.state, run.constants.parts.model
-  told = Measurements(metric_names(run.evaluation), run.judges)
+  per_epoch, points = run.rounds.per_epoch, _points(run.rounds, epochs, every)
   provider = Provider(run)
-  trained_s, compile_s = 0.0, provider.compile_s
+  so_far = SoFar(
+    run.state, Measurements(metric_names(run.evaluation), run.judges), provider, compile_s=provider.compile_s
+  )
+  if keeper is not None:
+    keeper.resume(so_far, per_epoch)
+    if progress is not None and so_far.rounds > 0:
+      progress(so_far.rounds // per_epoch)
+  model, length = run.constants.parts.model, _piece(run, epochs, every, keeper) * per_epoch
+  before: Reports | None = None
   for taken in points:
-    started = time.perf_counter()
-    # Both programs are compiled before either runs: training would go on unseen while the other is compiled.
-    data, key, neighbors = _evaluated(run, taken)
-    measure, compiling = compiled_program(
-      jitted_evaluation, model, received(state), state.private, data, key, neighbors,
-      config=run.evaluation, num_users=run.structure.num_benign,
+    if so_far.rounds >= taken.stop:
+      continue
+    with so_far.training():
+      # Programs are compiled before any runs: training would go on unseen while another is compiled.
+      data, key, neighbors = _evaluated(run, taken)
+      measure, compiling = compiled_program(
+        jitted_evaluation, model, received(so_far.state), so_far.state.private, data, key, neighbors,
+        config=run.evaluation, num_users=run.structure.num_benign,
+      )
+      sums = np.zeros(taken.stop - taken.start, np.float32)
+      so_far.compile_s += compiling + compiled_program(mean_loss, sums, sums.astype(np.int32))[1]
+    for rounds in _pieces(taken, so_far.rounds, length):
+      with so_far.training():
+        _train(run, so_far, rounds, debug=debug)
+        if keeper is not None:
+          # At most two pieces are under way: a run that is asked to stop would have to wait for more.
+          jax.block_until_ready(before)
+          before = so_far.parts[-1]
+      if rounds.stop < taken.stop:
+        _pause(run, so_far, points, keeper, progress)
+    with so_far.training():
+      # A metric that has no value, as the exposure of a target that everybody has, is NaN and no fault.
+      with jax.debug_nans(False):
+        means, per_user = measure(model, received(so_far.state), so_far.state.private, data, key, neighbors)
+      so_far.told.add(means, per_user, so_far.parts)
+      so_far.parts = []
+    _pause(run, so_far, points, keeper, progress)
+  return _result(run, so_far, points)
+
+
+def _pause(
+  run: Run, so_far: SoFar, points: list[slice], keeper: Keeper | None, progress: Callable[[int], None] | None
+) -> None:
+  """Between two pieces of training: fetches results, if it is time, and writes a checkpoint, if that is due."""
+  per_epoch, ended = run.rounds.per_epoch, so_far.rounds == points[-1].stop
+  stopping = keeper is not None and not ended and keeper.stopping()
+  due = keeper is not None and keeper.due(so_far, per_epoch, stopping=stopping, ended=ended)
+  with so_far.training():
+    fetched = so_far.told.fetch(everything=ended or due)
+  if fetched:
+    so_far.told.date(so_far.trained_s)
+    _check(run, so_far, points)
+    if progress is not None:
+      progress(so_far.rounds // per_epoch)
+  # A run that has diverged since the point before is one only at the next, and goes on until then.
+  if keeper is not None and due and not any(np.asarray(part.faults).any() for part in so_far.parts):
+    keeper.save(so_far, per_epoch)
+  if stopping:
+    raise StoppedError(f"stopped after epoch {so_far.rounds // per_epoch}")
+
+
+def _check(run: Run, so_far: SoFar, points: list[slice]) -> None:
+  """Raises an error if something went wrong before the last point that was fetched."""
+  told = so_far.told
+  check_rows(run, told)
+  # A model that has diverged makes impossible images of an attack that is none the worse for it.
+  if told.divergence is None or told.divergence.stage is Stage.IMAGES:
+    check_pixels(run, so_far.provider)
+  if told.divergence is not None:
+    number = told.divergence.round
+    raise DivergedError(
+      description(run, told.divergence), _result(run, so_far, points), epoch=number // run.rounds.per_epoch + 1,
+      round=number + 1,
     )
-    state, reports, more = _train(run, provider, state, taken, debug=debug)
-    # A metric that has no value, as the exposure of a target that everybody has, is NaN and no fault.
-    with jax.debug_nans(False):
-      means, per_user = measure(model, received(state), state.private, data, key, neighbors)
-    told.add(means, per_user, reports)
-    fetched = told.fetch(everything=taken is points[-1])
-    compile_s += compiling + more
-    trained_s += time.perf_counter() - started - compiling - more
-    if fetched:
-      told.date(trained_s)
-      _check_rows(run, told)
-      # A model that has diverged makes impossible images of an attack that is none the worse for it.
-      if told.divergence is None or told.divergence.stage is Stage.IMAGES:
-        _check_pixels(run, provider)
-      if told.divergence is not None:
-        result = _result(run, told, provider, points, state, compile_s)
-        number = told.divergence.round
-        raise DivergedError(
-          description(run, told.divergence), result, epoch=number // run.rounds.per_epoch + 1, round=number + 1
-        )
-      if progress is not None:
-        progress(int(taken.stop // run.rounds.per_epoch))
-  return _result(run, told, provider, points, state, compile_s)
 
 
-def _result(
-  run: Run, told: Measurements, provider: Provider, points: list[slice], state: SimulationState, compile_s: float
-) -> Result:
+def _result(run: Run, so_far: SoFar, points: list[slice]) -> Result:
   """What is known after the points fetched so far."""
+  told, provider = so_far.told, so_far.provider
   ends = np.array([taken.stop for taken in points[: told.points]], np.int64)
   return Result(
     metrics={"epoch": ends // run.rounds.per_epoch, "round": ends} | told.columns(),
     per_user=told.per_user(len(run.population.users)),
     users=run.population.users,
     targets=run.population.targets,
-    state=state,
-    compile_s=compile_s,
+    state=so_far.state,
+    compile_s=so_far.compile_s,
     detection=told.detection,
     stealth=stealth_columns(np.concatenate(told.stealth)) if told.stealth else {},
     images={name: column for name, column in provider.columns().items() if name != IMPOSSIBLE},
     pictures=provider.pictures,
-    warnings=(*run.notes, *warnings_of(
+    warnings=(*run.notes, *so_far.lines, *warnings_of(
       run.attack, run.attacker, attacking=int((run.rounds.malicious >= 0).sum()), judged=told.judged, idle=told.idle,
       rule=run.judges[-1],
     )),
@@ -188,23 +198,19 @@ def _result(
   )
 
 
-def _train(
-  run: Run, provider: Provider, state: SimulationState, taken: slice, *, debug: bool
-) -> tuple[SimulationState, list[Reports], float]:
-  """Trains for the rounds before an evaluation point; returns what they tell, and the seconds of compilation."""
-  reports, compile_s = [], 0.0
-  for rounds in provider.parts(taken):
-    state = provider.upload(state, rounds.start)
-    arguments = (run.structure, run.constants, state, round_inputs(run.rounds, rounds))
-    if debug:
-      _check_pixels(run, provider)
-      state, report = debug_rounds(*arguments)
-    else:
-      train, compiling = compiled_program(jitted_rounds, *arguments)
-      state, report = train(*arguments[1:])
-      compile_s += compiling
-    reports.append(report)
-  return state, reports, compile_s
+def _train(run: Run, so_far: SoFar, rounds: slice, *, debug: bool) -> None:
+  """Trains for the given rounds."""
+  state = so_far.provider.upload(so_far.state, rounds.start)
+  arguments = (run.structure, run.constants, state, round_inputs(run.rounds, rounds))
+  if debug:
+    check_pixels(run, so_far.provider)
+    so_far.state, report = debug_rounds(*arguments)
+  else:
+    train, compiling = compiled_program(jitted_rounds, *arguments)
+    so_far.state, report = train(*arguments[1:])
+    so_far.compile_s += compiling
+  so_far.parts.append(report)
+  so_far.rounds = rounds.stop
 
 
 def received(state: SimulationState) -> Public:
@@ -217,31 +223,6 @@ def _evaluated(run: Run, taken: slice) -> tuple[Any, jax.Array, jax.Array | None
   data, keys, numbers = run.constants.data, run.constants.keys, run.constants.numbers
   neighbors = data.training.neighbors if taken.stop > numbers.neighbors_from else None
   return data.evaluation, jax.random.fold_in(keys.evaluation, taken.stop - 1), neighbors
-
-
-def _check_pixels(run: Run, provider: Provider) -> None:
-  columns = provider.columns()
-  bad = columns.get(IMPOSSIBLE, np.zeros(0)) > 0
-  if bad.any():
-    name = run.dataset.item_name(columns["item"][bad][0])
-    raise AttackError(f"the image of item {name} in epoch {columns['epoch'][bad][0]} has pixel"
-                      " values outside 0..255, as the attack uploaded it or as the defense made it")
-
-
-def _check_rows(run: Run, told: Measurements) -> None:
-  parts, num_items = run.constants.parts, run.structure.num_items
-  attack, rule = method_name("attack", parts.poison), method_name("defense", parts.aggregate)
-  of_attack, of_rule = told.outside
-  if of_attack > 0:
-    raise AttackError(f"{attack}: poison uploaded {of_attack} rows for items that do not exist; items are 0 to"
-                      f" {num_items - 1}, and {num_items} where a place is unused")
-  foreign = sum(float(sums[:, COUNTS.index("foreign")].sum()) for sums in told.stealth)
-  if foreign > 0:
-    raise AttackError(f"{attack}: poison uploaded {foreign:.0f} rows in the name of clients that are not its own; rows"
-                      " must carry the view.slot of an active place")
-  if of_rule > 0:
-    raise DefenseError(f"{rule}: aggregate made {of_rule} rows for items that do not exist; items are 0 to"
-                       f" {num_items - 1}, and {num_items} where a place is unused")
 
 
 def simulate(
@@ -259,6 +240,8 @@ def simulate(
   visuals: Visuals | None = None,
   server_optimizer: optax.GradientTransformation | None = None,
   client_optimizer: optax.GradientTransformation | None = None,
+  checkpoint_dir: str | os.PathLike[str] | None = None,
+  checkpoint_every: int | None = None,
 ) -> Result:
   """Trains and evaluates one federated recommender under an attack and a defence.
 
@@ -282,13 +265,19 @@ def simulate(
       does not recompile. It is also given the parameters, and `touched`, where items are uploaded, if it takes that.
     client_optimizer: the same for the clients' own vectors `[d]`, with a state for each client, instead of
       `train.client_optimizer`. What it makes is times the client's step size.
+    checkpoint_dir: folder of this run's checkpoints, from the newest of which it goes on, with the same bits as if it
+      had never stopped; a run that is finished returns at once. The last two are kept; one that is damaged is named in
+      the warnings, and the one before is taken. None writes none. One process at a time may use it.
+    checkpoint_every: epochs between two checkpoints. By default one is written at the first evaluation point after ten
+      minutes of training. The last one is always written at the end.
 
   Returns:
     Metrics over evaluation points, values per user at the last one, and the final state.
 
   Raises:
     ConfigError: if an argument is of another type than agreed, a number does not fit the data set, or an optimiser is
-      given twice or cannot do what the defence asks of it.
+      given twice or cannot do what the defence asks of it; OtherRunError, which is one, if there are
+      checkpoints of another run.
     DataError: if the data set cannot be evaluated as asked.
     ContractError: if a part hands back something else than agreed, such as rows of another length.
     DivergedError: if a parameter, a loss or a metric is no longer finite; it holds the points before.
@@ -298,17 +287,16 @@ def simulate(
   """
   check_arguments(
     dataset=dataset, model=model, attack=attack, defense=defense, train=train, attacker=attacker, evaluation=evaluation,
-    progress=progress, debug=debug, visuals=visuals,
+    progress=progress, debug=debug, visuals=visuals, checkpoint_dir=checkpoint_dir, checkpoint_every=checkpoint_every,
   )
   train = train or TrainConfig()
   evaluation = evaluation or EvalConfig()
   attacker = attacker or AttackerConfig()
-  run = plan(
-    dataset, model=model, attack=attack or Attack(), defense=defense or no_defense(), train=train, attacker=attacker,
-    evaluation=evaluation, seed=checked_seed(seed), visuals=visuals, server_optimizer=server_optimizer,
-    client_optimizer=client_optimizer,
+  return _planned_and_executed(
+    dataset, Methods(model, attack or Attack(), defense or no_defense(), server_optimizer, client_optimizer),
+    train=train, attacker=attacker, evaluation=evaluation, seed=checked_seed(seed), visuals=visuals,
+    progress=progress, debug=debug, checkpoints=_checkpoints(checkpoint_dir, checkpoint_every),
   )
-  return execute(run, epochs=train.epochs, every=evaluation.every, progress=progress, debug=debug)
 
 
 def simulate_config(
@@ -318,12 +306,79 @@ def simulate_config(
   *,
   debug: bool = False,
   visuals: Visuals | None = None,
+  checkpoint_dir: str | os.PathLike[str] | None = None,
+  checkpoint_every: int | None = None,
+  checkpoints: Checkpoints | None = None,
 ) -> Result:
-  """Runs a configuration on its data set; see :func:`simulate`."""
-  check_arguments(config=config, dataset=dataset, progress=progress, debug=debug, visuals=visuals)
-  run = plan(
-    dataset, model=config.model.build(), attack=config.attack.build(),
-    defense=chain(*(part.build() for part in config.defense)), train=config.train, attacker=config.attacker,
-    evaluation=config.eval, seed=config.seed, visuals=visuals,
+  """Runs a configuration on its data set; see :func:`simulate`.
+
+  Args:
+    config: the run.
+    dataset: its data set.
+    progress: as of :func:`simulate`, as what follows.
+    debug: likewise.
+    visuals: likewise.
+    checkpoint_dir: likewise.
+    checkpoint_every: likewise.
+    checkpoints: instead of these two, for those who also stop runs.
+
+  Raises:
+    StoppedError: if `checkpoints` asked the run to stop.
+  """
+  check_arguments(
+    config=config, dataset=dataset, progress=progress, debug=debug, visuals=visuals, checkpoint_dir=checkpoint_dir,
+    checkpoint_every=checkpoint_every,
   )
-  return execute(run, epochs=config.train.epochs, every=config.eval.every, progress=progress, debug=debug)
+  methods = Methods(config.model.build(), config.attack.build(), chain(*(part.build() for part in config.defense)))
+  return _planned_and_executed(
+    dataset, methods, train=config.train, attacker=config.attacker, evaluation=config.eval, seed=config.seed,
+    visuals=visuals, progress=progress, debug=debug,
+    checkpoints=checkpoints or _checkpoints(checkpoint_dir, checkpoint_every),
+  )
+
+
+class Methods(NamedTuple):
+  """The methods of a run, as of :func:`simulate`."""
+
+  model: Model
+  attack: Attack
+  defense: Defense
+  server_optimizer: optax.GradientTransformation | None = None
+  client_optimizer: optax.GradientTransformation | None = None
+
+
+def _checkpoints(folder: str | os.PathLike[str] | None, every: int | None) -> Checkpoints | None:
+  if folder is None and every is not None:
+    raise ConfigError("checkpoint_every goes with checkpoint_dir, which is None")
+  if folder is None:
+    return None
+  try:
+    pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise ConfigError(f"checkpoint_dir: cannot use {folder}: {error.strerror}") from error
+  return Checkpoints(pathlib.Path(folder), every)
+
+
+def _planned_and_executed(
+  dataset: Dataset,
+  methods: Methods,
+  *,
+  train: TrainConfig,
+  attacker: AttackerConfig,
+  evaluation: EvalConfig,
+  seed: int,
+  visuals: Visuals | None,
+  progress: Callable[[int], None] | None,
+  debug: bool,
+  checkpoints: Checkpoints | None,
+) -> Result:
+  settings: dict[str, Any] = {
+    "train": train, "attacker": attacker, "evaluation": evaluation, "seed": seed, "visuals": visuals,
+  }
+  run = plan(dataset, **methods._asdict(), **settings)
+  keeper = None
+  if checkpoints is not None:
+    keeper = Keeper(
+      checkpoints, lambda: identity_of(dataset, methods=methods._asdict(), debug=debug, **settings)
+    )
+  return execute(run, epochs=train.epochs, every=evaluation.every, progress=progress, debug=debug, keeper=keeper)

@@ -9,7 +9,6 @@ digests. Damage is looked for there first: some missing parts orbax would read a
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp  # type: ignore[import-untyped]
 
+from fedrecjax.datasets.digests import damage_in, folder_digests
 from fedrecjax.datasets.errors import DataError
 from fedrecjax.vision.ddpm import DdpmState, init_ddpm
 from fedrecjax.vision.unet import UNetConfig
@@ -35,16 +35,6 @@ def _stored(state: DdpmState) -> DdpmState:
 def _described(config: UNetConfig) -> dict[str, Any]:
   """The structure as JSON gives it back."""
   return dict(json.loads(json.dumps(dataclasses.asdict(config))))
-
-
-def _digests(folder: Path) -> dict[str, str]:
-  """SHA-256 of all files below a folder, by their path in it."""
-  digests = {}
-  for path in sorted(folder.rglob("*")):
-    if path.is_file():
-      with path.open("rb") as file:
-        digests[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-  return digests
 
 
 def save_ddpm(folder: str | Path, state: DdpmState, config: UNetConfig) -> None:
@@ -65,7 +55,7 @@ def save_ddpm(folder: str | Path, state: DdpmState, config: UNetConfig) -> None:
   shutil.rmtree(partial, ignore_errors=True)
   with ocp.StandardCheckpointer() as checkpointer:
     checkpointer.save(partial / STATE, _stored(state))
-  about = {"format": FORMAT, "config": _described(config), "files": _digests(partial)}
+  about = {"format": FORMAT, "config": _described(config), "files": folder_digests(partial)}
   (partial / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
   partial.rename(folder)
 
@@ -84,10 +74,9 @@ def _checked(folder: Path, config: UNetConfig) -> None:
   for field, value in _described(config).items():
     if described.get(field) != value:
       raise DataError(f"{folder}: its network has {field} {described.get(field)}, {value} is expected")
-  found = _digests(folder)
-  for name, digest in files.items():
-    if found.get(name) != digest:
-      raise DataError(f"{folder}: damaged, {name} is {'missing' if name not in found else 'not what was written'}")
+  damage = damage_in(folder, files)
+  if damage is not None:
+    raise DataError(f"{folder}: damaged, {damage}")
 
 
 def restore_ddpm(folder: str | Path, config: UNetConfig) -> DdpmState:

@@ -12,8 +12,9 @@ from fedrecjax.federation.participation import attacking_from_to, draw_pool, dra
 from fedrecjax.federation.population import make_population, own_lists, public_part
 from fedrecjax.metrics.stealth import foreign_rows, measure_stealth, stealth_columns
 from fedrecjax.simulation.independent_attackers import each_alone
+from fedrecjax.simulation.results import AttackError
 from fedrecjax.simulation.round_attack import pool_uploads
-from fedrecjax.simulation.runner import AttackError, simulate
+from fedrecjax.simulation.runner import simulate
 from fedrecjax.types import Attack, ClientUpdates
 from fedrecjax.uploads.rows import item_rows, merge_rows, no_uploads
 from tests.attacks.malicious_round import by_slot, public_of, view_of

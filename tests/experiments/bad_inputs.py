@@ -108,6 +108,8 @@ LINES = (
   Line("--out_dir", ("--out_dir={file}",)),
   Line("--out_dir", ("--out_dir={file}/below",)),
   Line("--compilation_cache_dir", ("--compilation_cache_dir={file}",)),
+  Line("--checkpoint_every", ("--checkpoint_every=often",)),
+  Line("--checkpoint_every", ("--checkpoint_every=-1",)),
   # Data.
   Line("/no/such/file.csv", ("--dataset=/no/such/file.csv",)),
   Line("bad.csv", ("--dataset={bad}",), content="user,item,timestamp\n1,2,3\n1,x\n"),
@@ -257,6 +259,9 @@ CALLS = (
   Call("seed must be", simulating(seed=1.0)),
   Call("seed must be", simulating(seed=True)),
   Call("progress must be a function", simulating(progress=30)),
+  Call("checkpoint_dir must be the path of a folder", simulating(checkpoint_dir=3)),
+  Call("checkpoint_every must be a number of epochs", simulating(checkpoint_dir="none", checkpoint_every=0)),
+  Call("checkpoint_every goes with checkpoint_dir", simulating(checkpoint_every=3)),
   Call("debug must be a bool", simulating(debug="yes")),
   Call("visuals must be a Visuals", simulating(visuals="covers")),
   Call("server_optimizer must be an optax", simulating(server_optimizer="adam")),

@@ -16,7 +16,7 @@ import time
 
 import jax
 
-from fedrecjax.simulation.runner import DivergedError
+from fedrecjax.simulation.results import DivergedError
 from tests.metamorphic.configurations import random_case
 from tests.metamorphic.relations import RELATIONS
 

@@ -9,7 +9,8 @@ from fedrecjax import attacks, defenses, models
 from fedrecjax.config import AttackerConfig, ConfigError, EvalConfig, TrainConfig
 from fedrecjax.datasets import DataError, Dataset, ItemLists
 from fedrecjax.simulation.planning import Run, plan
-from fedrecjax.simulation.runner import Result, simulate
+from fedrecjax.simulation.results import Result
+from fedrecjax.simulation.runner import simulate
 from fedrecjax.types import Attack, Defense, Model
 from tests.support.small_images import small_vncf, visuals_of
 from tests.test_registered_methods import ATTACKS, DEFENSES

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from fedrecjax.simulation.runner import DivergedError
+from fedrecjax.simulation.results import DivergedError
 from tests.metamorphic.configurations import MODELS, PARTS, RULES, random_case
 from tests.metamorphic.relations import RELATIONS
 

@@ -10,6 +10,7 @@ from tests.mutants.attacks_data_poisoning import DATA_POISONING
 from tests.mutants.attacks_images import IMAGES
 from tests.mutants.attacks_targeted import TARGETED
 from tests.mutants.attacks_untargeted import UNTARGETED
+from tests.mutants.checkpoints import CHECKPOINTS
 from tests.mutants.clients_and_uploads import CLIENTS, UPLOADS
 from tests.mutants.defenses import DEFENSES
 from tests.mutants.metrics_and_data import METRICS, POPULARITY, SPLITS
@@ -19,5 +20,5 @@ from tests.mutants.simulation import SIMULATION
 
 MUTANTS: tuple[Mutant, ...] = (
   *DATA_POISONING, *TARGETED, *UNTARGETED, *IMAGES, *DEFENSES, *CLIENTS, *UPLOADS, *SERVER, *FEDERATION, *SIMULATION,
-  *POPULARITY, *METRICS, *SPLITS,
+  *CHECKPOINTS, *POPULARITY, *METRICS, *SPLITS,
 )

@@ -12,8 +12,9 @@ from fedrecjax.methods.hyperparameters import traced
 from fedrecjax.simulation.divergence import Divergence, divergence_in
 from fedrecjax.simulation.faults import Stage
 from fedrecjax.simulation.planning import round_inputs
+from fedrecjax.simulation.results import DivergedError
 from fedrecjax.simulation.round import jitted_rounds
-from fedrecjax.simulation.runner import DivergedError, simulate
+from fedrecjax.simulation.runner import simulate
 from fedrecjax.types import Attack, Defense
 from fedrecjax.uploads.rows import item_rows
 from tests.support.small_images import seeing_run

@@ -16,7 +16,7 @@ from fedrecjax.federation.population import choose_targets
 from fedrecjax.simulation import programs
 from fedrecjax.simulation.contracts import ContractError
 from fedrecjax.simulation.independent_attackers import each_alone
-from fedrecjax.simulation.runner import AttackError
+from fedrecjax.simulation.results import AttackError
 from fedrecjax.types import Attack, Defense
 from fedrecjax.uploads.rows import item_rows
 from fedrecjax.vision import purify

@@ -18,7 +18,8 @@ from fedrecjax.config import (
   owner_of,
 )
 from fedrecjax.datasets import Dataset, ItemLists
-from fedrecjax.simulation.runner import DivergedError, simulate, simulate_config
+from fedrecjax.simulation.results import DivergedError
+from fedrecjax.simulation.runner import simulate, simulate_config
 from fedrecjax.types import Attack
 from tests.support.lockstep import EVALUATION
 from tests.support.traces import at_most_one_trace

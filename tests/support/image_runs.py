@@ -7,7 +7,8 @@ import numpy as np
 
 from fedrecjax.config import AttackerConfig, EvalConfig, TrainConfig
 from fedrecjax.datasets import Dataset
-from fedrecjax.simulation.runner import Result, simulate
+from fedrecjax.simulation.results import Result
+from fedrecjax.simulation.runner import simulate
 from fedrecjax.types import Attack
 from fedrecjax.vision import linear_schedule, respaced
 from tests.support.small_images import (

@@ -21,7 +21,7 @@ from experiments.grid import expand
 from experiments.results.cell_files import read_metrics, read_per_user, rebuild_results, write_cell
 from experiments.results.integrity import damaged_cells
 from experiments.results.paths import clean, is_finished
-from fedrecjax.simulation.runner import Result
+from fedrecjax.simulation.results import Result
 
 CELL, OTHER = expand([{}], {"seed": "0-1", "eval.ks": "5+10"})
 KILLED = 9

@@ -5,7 +5,7 @@ import polars as pl
 
 from experiments.grid import expand
 from experiments.results.cell_files import cell_frames, round_frames
-from fedrecjax.simulation.runner import Result
+from fedrecjax.simulation.results import Result
 
 (CELL,) = expand([{}], {})
 

@@ -13,7 +13,7 @@ from experiments.recipes import RECIPES, Figure, Recipe
 from experiments.sweep import run
 from experiments.sweep.command import main
 from fedrecjax.config import from_flat
-from fedrecjax.simulation.runner import DivergedError
+from fedrecjax.simulation.results import DivergedError
 from fedrecjax.version import __version__
 
 TIMES = ("wall_s", "compile_s")

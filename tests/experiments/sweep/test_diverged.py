@@ -7,7 +7,7 @@ import pytest
 
 from experiments.sweep import run
 from experiments.sweep.command import main
-from fedrecjax.simulation.runner import DivergedError
+from fedrecjax.simulation.results import DivergedError
 
 # From the second epoch on; the inner products of such vectors are infinite.
 GRID = ("--attack=none,explicit_boosting", "--seed=0-1", "--train.learning_rate=10", "--train.epochs=4",

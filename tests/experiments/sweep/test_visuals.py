@@ -1,7 +1,6 @@
 """Images on the command line: what is prepared for cells, what is written, and what is said of bad input."""
 
 import json
-import sys
 
 import chex
 import jax
@@ -17,7 +16,6 @@ from experiments.results.plots import PlotError
 from experiments.sweep import visuals as module
 from experiments.sweep.command import main
 from experiments.sweep.visuals import load_visuals, prepare_visuals, visuals_key
-from fedrecjax import vision
 from fedrecjax.config import ConfigError, ImagesConfig
 from fedrecjax.datasets import DataError, load
 
@@ -176,18 +174,6 @@ def test_trained_networks_are_kept_for_the_next_call(archive, small, tmp_path):
   assert len(list(tmp_path.iterdir())) == 4 and said[-2:] == [
     "training the extractor on 59 images, 2 steps", "training the diffusion model on 59 images, 1 steps"
   ]
-
-
-def test_without_orbax_a_diffusion_model_is_trained_and_not_kept(archive, small, tmp_path, monkeypatch):
-  said = []
-  monkeypatch.delitem(sys.modules, "fedrecjax.vision.ddpm_checkpoint", raising=False)
-  monkeypatch.delattr(vision, "ddpm_checkpoint", raising=False)
-  monkeypatch.setitem(sys.modules, "orbax.checkpoint", None)
-  prepared = prepare_visuals(
-    config(archive), small, data_dir=None, need_denoiser=True, say=said.append, networks=tmp_path
-  )
-  assert prepared.denoiser is not None and [path.suffix for path in tmp_path.iterdir()] == [".npz"]
-  assert any("will not be kept: pip install fedrecjax[images]" in line for line in said)
 
 
 def test_a_damaged_kept_network_is_named(archive, small, tmp_path):
