@@ -80,7 +80,7 @@ CHECKPOINTS = (
     "return stopping or so_far.rounds",
     "return so_far.rounds",
     "a run that is asked to stop writes no checkpoint",
-    (f"{_CELLS}::test_a_cell_that_is_stopped_goes_on",),
+    (f"{_RUNS}::test_stopped_between_two_checkpoints_it_writes_one",),
   ),
   Mutant(
     "identity_without_what_is_closed_over",

@@ -150,6 +150,11 @@ def test_stopped_by_time_it_saves_what_is_worth_it(small, tmp_path, monkeypatch)
   assert [int(one.name) for one in checkpoints_in(tmp_path)] == [2]
 
 
+def test_stopped_between_two_checkpoints_it_writes_one(small, tmp_path):
+  stopped(small, {"eval__every": 1}, tmp_path, every=4, pieces=2)
+  assert [int(one.name) for one in checkpoints_in(tmp_path)] == [2]
+
+
 def test_given_optimizers(small, tmp_path):
   options = {
     "model": models.mf(dim=4),
