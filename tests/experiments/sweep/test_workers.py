@@ -1,5 +1,6 @@
 """Cells in several processes: the same results, whoever of them is killed."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -76,7 +77,12 @@ def test_nothing_is_left_of_a_sweep_that_is_killed(command):
   assert len(left) == 2
   process.kill()
   process.communicate()
-  wait_until(lambda: all(map(is_gone, left)), "the end of the workers", seconds=20)
+  try:
+    wait_until(lambda: all(map(is_gone, left)), "the end of the workers", seconds=20)
+  finally:
+    for one in left:
+      with contextlib.suppress(ProcessLookupError):
+        os.kill(one, signal.SIGKILL)
   done = command.run(*command.arguments(*MANY, *TWO))
   assert done.returncode == 0 and "being computed by another process" not in done.stderr, done.stderr
 
