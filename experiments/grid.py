@@ -302,17 +302,19 @@ def _check_methods(cells: Iterable[Cell]) -> None:
           raise ConfigError(f"--defense={cell.flat['defense']}: {error}") from error
 
 
+def structure_of(cell: Cell) -> tuple[tuple[str, Any], ...]:
+  """What cells have in common that share a compiled program: all but numbers and seeds; hashable."""
+  return tuple(
+    (name, tuple(value) if isinstance(value, list) else value)
+    for name, value in cell.flat.items()
+    if name != "seed" and not isinstance(value, float)
+  )
+
+
 def in_order_of_structure(cells: list[Cell]) -> list[Cell]:
-  """Puts cells together that differ in numbers and seeds alone, which share a compiled program."""
+  """Puts cells together that share a compiled program."""
   first: dict[Any, int] = {}
-  places = []
-  for number, cell in enumerate(cells):
-    structure = tuple(
-      (name, tuple(value) if isinstance(value, list) else value)
-      for name, value in cell.flat.items()
-      if name != "seed" and not isinstance(value, float)
-    )
-    places.append((first.setdefault(structure, number), number))
+  places = [(first.setdefault(structure_of(cell), number), number) for number, cell in enumerate(cells)]
   return [cells[number] for _, number in sorted(places)]
 
 

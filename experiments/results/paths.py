@@ -51,3 +51,13 @@ def clean(out_dir: pathlib.Path) -> None:
   for folder in (out_dir / "cells", out_dir / NETWORKS):
     restore(folder)
   remove_abandoned((out_dir, out_dir / "cells", out_dir / "failures", out_dir / NETWORKS))
+
+
+def reason_in(file: pathlib.Path) -> str:
+  """Why a cell failed, as its file says."""
+  try:
+    return str(json.loads(file.read_text())["reason"])
+  except FileNotFoundError:
+    return "it was not run"
+  except (OSError, ValueError, TypeError, KeyError):
+    return f"its reason in {file} cannot be read"

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-
-from experiments.command_line import DONE, FAILED, check_out_dir, command, output, print_line, use_folder
-from experiments.grid import Cell, cell_name, expand, of_data, select, varying_fields
-from experiments.memory import keep_freed_memory
+from experiments.command_line import DONE, FAILED, command, output, use_folder
+from experiments.grid import Cell, expand, of_data, select
 from experiments.recipes import RECIPES
 from experiments.results.integrity import damaged_cells
-from experiments.results.paths import NETWORKS, clean, is_finished
+from experiments.results.paths import clean
 from experiments.sweep.flags import Options, parse_command_line
 from experiments.sweep.listing import listing
 from experiments.sweep.recipe_blocks import fitted_blocks, multiplied
-from experiments.sweep.stopping import Stop, Terminated, stopped_by_signals
+from experiments.sweep.stopping import Terminated, stopped_by_signals
 from experiments.tables import print_table
-from fedrecjax.version import __version__
 
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -69,6 +64,7 @@ def sweep(options: Options, cells: Sequence[Cell], arguments: Sequence[str]) -> 
     UsageError, ConfigError, DataError: if nothing can be run as asked.
   """
   from experiments.sweep.elsewhere import run_elsewhere
+  from experiments.sweep.local import run_here
   from experiments.sweep.summary import conclude, interrupted
 
   use_folder(options.out_dir)
@@ -87,62 +83,6 @@ def sweep(options: Options, cells: Sequence[Cell], arguments: Sequence[str]) -> 
   except Terminated:
     interrupted(options, cells)
     return TERMINATED
-
-
-def run_here(options: Options, cells: Sequence[Cell], stop: Stop) -> dict[str, str]:
-  """Runs the unfinished cells in this process until signals stop it; returns why cells failed, by their hash."""
-  from experiments.sweep.cell_checkpoints import remove_checkpoints
-  from experiments.sweep.data_block import blocks_of as data_blocks
-  from experiments.sweep.data_block import summaries_of
-  from experiments.sweep.progress import make_progress
-  from experiments.sweep.run import (
-    check_fit,
-    load_datasets,
-    run_cells,
-    use_compilation_cache,
-  )
-  from experiments.sweep.visuals import load_visuals
-
-  keep_freed_memory()
-  if options.compilation_cache_dir is not None:
-    use_compilation_cache(options.compilation_cache_dir)
-  todo = [cell for cell in cells if not (options.resume and is_finished(options.out_dir, cell))]
-  console = Console(stderr=True)
-  unfinished = {cell.hash for cell in todo} if options.resume else set()
-  for cell in cells:
-    # A cell computed anew starts from its beginning, and a sweep may have been killed once a cell was written.
-    if cell.hash not in unfinished:
-      remove_checkpoints(options.out_dir, cell)
-  if len(todo) < len(cells):
-    print_line(console, f"{len(cells) - len(todo)} of {len(cells)} cells are finished in {options.out_dir}")
-  if not todo:
-    return {}
-  check_out_dir(options.out_dir)
-  datasets = load_datasets(todo, options.data_dir)
-  todo = of_data(todo, options.data_dir)
-  visuals = load_visuals(
-    todo, datasets, options.data_dir, functools.partial(print_line, console), options.out_dir / NETWORKS,
-  )
-  check_fit(todo, datasets, visuals)
-  summaries = summaries_of(datasets)
-  for line in data_blocks(todo, datasets, summaries, visuals):
-    print_line(console, line)
-  varying = varying_fields(cells)
-  epochs = sum(cell.config.train.epochs for cell in todo)
-  with make_progress(console, cells=len(todo), epochs=epochs) as progress:
-    return run_cells(
-      todo,
-      datasets=datasets,
-      summaries=summaries,
-      visuals=visuals,
-      out_dir=options.out_dir,
-      name=lambda cell: cell_name(cell, varying),
-      progress=progress,
-      version=__version__,
-      debug=options.debug,
-      checkpoint_every=options.checkpoint_every,
-      stop=stop,
-    )
 
 
 main = command("sweep", _work)

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import pathlib
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from experiments.command_line import DONE, FAILED
 from experiments.grid import Cell, Shard
-from experiments.results.paths import cell_dir, failure_file, is_finished
+from experiments.results.paths import failure_file, is_finished, reason_in
+from experiments.sweep.claims import Written, written, written_before
 from experiments.sweep.flags import Options
 from experiments.sweep.launch import Ended, run_on_ray, run_on_slurm, shard_commands
-from experiments.sweep.summary import reason_in
-
-
-class _Written(NamedTuple):
-  """When a cell's files were written, in nanoseconds; None where there is none.
-
-  Attributes:
-    result: of the finished cell.
-    failure: of why it failed.
-  """
-
-  result: int | None
-  failure: int | None
 
 
 def run_elsewhere(options: Options, cells: Sequence[Cell], arguments: Sequence[str]) -> dict[str, str]:
@@ -41,7 +27,7 @@ def run_elsewhere(options: Options, cells: Sequence[Cell], arguments: Sequence[s
   Raises:
     UsageError: if jobs cannot be started as asked.
   """
-  before = {cell.hash: _written(options, cell) for cell in cells}
+  before = written_before(options.out_dir, cells)
   ended = _launch(options, shard_commands(arguments, options.num_shards))
   reasons = {}
   for index, job in enumerate(ended):
@@ -58,22 +44,14 @@ def run_elsewhere(options: Options, cells: Sequence[Cell], arguments: Sequence[s
 def _launch(options: Options, commands: Sequence[Sequence[str]]) -> list[Ended]:
   if options.launcher == "slurm":
     return run_on_slurm(commands, folder=options.out_dir / "slurm", parameters=options.slurm_parameters)
-  return run_on_ray(commands)
+  # Ray runs as many tasks as a machine has cores.
+  alone = [] if options.jobs is not None else ["--jobs=1"]
+  return run_on_ray([[*command, *alone] for command in commands])
 
 
-def _written(options: Options, cell: Cell) -> _Written:
-  def when(file: pathlib.Path) -> int | None:
-    try:
-      return file.stat().st_mtime_ns
-    except OSError:
-      return None
-
-  return _Written(when(cell_dir(options.out_dir, cell) / "config.json"), when(failure_file(options.out_dir, cell)))
-
-
-def _reason(options: Options, cell: Cell, before: _Written, account: str) -> str | None:
+def _reason(options: Options, cell: Cell, before: Written, account: str) -> str | None:
   """Why a cell has no result of these jobs; None if it has one, or had one that is resumed."""
-  after = _written(options, cell)
+  after = written(options.out_dir, cell)
   if is_finished(options.out_dir, cell) and (options.resume or after.result != before.result):
     return None
   if after.failure not in (None, before.failure):

@@ -19,6 +19,7 @@ from fedrecjax.config import REGISTRIES, owners
 from fedrecjax.config.presets import PRESET_FIELD, PRESETS
 from fedrecjax.datasets import DATASETS
 
+AUTO, NONE = "auto", "none"
 LAUNCHERS = ("local", "slurm", "ray")
 
 
@@ -38,7 +39,8 @@ class Options:
     slurm_parameters: of submitit's executor.
     resume: whether finished cells are skipped.
     list_only: whether to list the cells instead of running them.
-    compilation_cache_dir: where compiled programs are kept between processes; None: nowhere.
+    compilation_cache_dir: where compiled programs are kept between processes: "auto", "none" or a folder.
+    jobs: processes of this machine that run cells; None: as many as suit.
     debug: whether to train client by client without compilation.
     checkpoint_every: epochs between two checkpoints inside a cell; 0: none, None: time decides.
   """
@@ -54,7 +56,8 @@ class Options:
   slurm_parameters: dict[str, int | float | str]
   resume: bool
   list_only: bool
-  compilation_cache_dir: pathlib.Path | None
+  compilation_cache_dir: str
+  jobs: int | None
   debug: bool
   checkpoint_every: int | None
 
@@ -82,7 +85,7 @@ def define_flags(values: flags.FlagValues) -> flags.FlagValues:
              + ". Without recipe, axes and fields: demo.")
   sweep.text("out_dir", None, "folder of the results; default results/RECIPE or results/sweep.")
   sweep.data_dir()
-  sweep.choice("launcher", "local", LAUNCHERS, "where cells run: in this process, or in --num_shards jobs.")
+  sweep.choice("launcher", "local", LAUNCHERS, "where cells run: on this machine, or in --num_shards jobs elsewhere.")
   sweep.text("only", "", "FIELD=VALUE+VALUE,...: run the cells with these values only, for example"
              " attack=none+spattack_od,defense=median.")
   sweep.text("shard", "0/1", "i/n: run part i of n only, i from 0 to n-1.")
@@ -95,11 +98,15 @@ def define_flags(values: flags.FlagValues) -> flags.FlagValues:
              " short cells cost nothing. A cell that is stopped by Ctrl-C, SIGTERM or SIGHUP writes one before, if it"
              " has trained for half a minute or a number is given. They lie in OUT/checkpoints until the cell has"
              " ended; --resume=false removes them.")
-  sweep.switch("list", False, "print the cells and stop.")
+  sweep.switch("list", False, "print the cells, how many programs they need and about how long they take, and stop.")
   sweep.switch("debug", False, "train client by client without compilation, in seconds per round; what fails or is not"
                " a finite number is then named with its round, client and stage.")
-  sweep.text("compilation_cache_dir", None, "folder where JAX keeps compiled programs for later processes on the same"
-             " kind of machine; default: none are kept.")
+  sweep.text("jobs", AUTO, "processes of this machine that share the cells, a whole number from 1, or auto: one for"
+             " every ten seconds that the cells are likely to take, at most one per core, and one on a device"
+             " that is no CPU. Results do not depend on it. default auto.")
+  sweep.text("compilation_cache_dir", AUTO, "folder where JAX keeps compiled programs for later processes; auto: in the"
+             " user's cache folder (XDG_CACHE_HOME, else ~/.cache), at most 2 GB in all; none: none are kept."
+             " default auto.")
   sweep.switch("help", False, "show the flags of the sweep and its axes.", short_name="h")
   sweep.switch("helpfull", False, "show all flags.")
   axes = FlagGroup(values, "axes")
@@ -174,7 +181,8 @@ def _options(values: flags.FlagValues) -> Options:
     slurm_parameters=_slurm_parameters(value("slurm_parameters")),
     resume=value("resume"),
     list_only=value("list"),
-    compilation_cache_dir=folder(value("compilation_cache_dir")),
+    compilation_cache_dir=value("compilation_cache_dir") or NONE,
+    jobs=_jobs(value("jobs"), debug=value("debug")),
     debug=value("debug"),
     checkpoint_every=_checkpoint_every(value("checkpoint_every")),
   )
@@ -185,6 +193,17 @@ def _checkpoint_every(text: str) -> int | None:
     return None
   if not (text.isascii() and text.isdigit()):
     raise UsageError(f"--checkpoint_every must be a number of epochs, 0 for none, or auto, got {text!r}")
+  return int(text)
+
+
+def _jobs(text: str, *, debug: bool) -> int | None:
+  """Reads --jobs."""
+  if text == AUTO:
+    return 1 if debug else None
+  if not text.isdecimal() or int(text) < 1:
+    raise UsageError(f"--jobs must be auto or a whole number from 1, got {text!r}")
+  if debug and int(text) > 1:
+    raise UsageError(f"--jobs={text} does not go with --debug, which runs cells one by one in this process")
   return int(text)
 
 

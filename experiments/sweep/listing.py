@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from experiments.grid import AXES, Cell, shown, varying_fields
 from experiments.results.paths import is_finished
+from experiments.sweep.cost import remaining
+from experiments.sweep.progress import duration
 from experiments.tables import Table
 
 
@@ -24,5 +26,20 @@ def listing(cells: Sequence[Cell], out_dir: pathlib.Path) -> Table:
     for cell, done in zip(cells, finished, strict=True)
   )
   same = "" if not cells else " ".join(f"{name}={shown(cells[0].flat[name])}" for name in AXES if name not in fields)
-  title = f"{len(cells)} cells, {sum(finished)} of them finished in {out_dir}"
+  left = remaining(cells, finished, out_dir)
+  title = (f"{len(cells)} cells, {sum(finished)} of them finished in {out_dir}; {_programs(left.programs)};"
+           f" {_time(left.seconds, len(cells) - sum(finished))}")
   return Table(title, (*fields, "hash", "finished"), rows, len(fields) + 2, (f"All: {same}",) if same else ())
+
+
+def _programs(count: int) -> str:
+  return "1 program to compile" if count == 1 else f"{count} programs to compile"
+
+
+def _time(seconds: float | None, left: int) -> str:
+  """How long the unfinished cells take."""
+  if not left:
+    return "nothing is left to do"
+  if seconds is None:
+    return "how long they take is not known until one is finished"
+  return f"the others take about {duration(seconds)} one after another, as the finished ones did"

@@ -32,16 +32,19 @@ class SweepProgress(Protocol):
     """Ends the display."""
 
   def start(self, name: str, epochs: int) -> None:
-    """A cell begins."""
+    """A cell of that name begins, maybe while others run."""
 
-  def advance(self, epochs_done: int) -> None:
-    """The cell has done so many epochs."""
+  def advance(self, name: str, epochs_done: int) -> None:
+    """A cell has done so many epochs."""
 
-  def note(self, message: str) -> None:
-    """Something is to be known about the cell before it ends."""
+  def note(self, name: str, message: str) -> None:
+    """Something is to be known about a cell before it ends."""
 
-  def finish(self, message: str) -> None:
-    """The cell has ended, well or not; `message` says how."""
+  def finish(self, name: str, message: str) -> None:
+    """A cell has ended, well or not; `message` says how."""
+
+  def lose(self, name: str) -> None:
+    """A cell that had begun has to begin anew."""
 
 
 def make_progress(console: Console, *, cells: int, epochs: int) -> SweepProgress:
@@ -55,14 +58,34 @@ def make_progress(console: Console, *, cells: int, epochs: int) -> SweepProgress
   return (LiveProgress if console.is_terminal else PlainProgress)(console, cells=cells, epochs=epochs)
 
 
+class _Epochs:
+  """Epochs of cells that have ended, and of those that run."""
+
+  def __init__(self) -> None:
+    self.ended_cells, self._ended = 0, 0
+    self.running: dict[str, tuple[int, int]] = {}
+
+  def start(self, name: str, epochs: int) -> None:
+    self.running[name] = (0, epochs)
+
+  def advance(self, name: str, done: int) -> None:
+    self.running[name] = (done, self.running[name][1])
+
+  def finish(self, name: str) -> None:
+    self.ended_cells += 1
+    self._ended += self.running.pop(name)[1]
+
+  @property
+  def done(self) -> int:
+    return self._ended + sum(done for done, _ in self.running.values())
+
+
 class PlainProgress:
   """A line per cell, and one every half minute within a cell."""
 
   def __init__(self, console: Console, *, cells: int, epochs: int):
     self._console = console
-    self._cells, self._cell = cells, 0
-    self._epochs, self._epochs_before, self._epochs_of_cell = epochs, 0, 0
-    self._name = ""
+    self._cells, self._all_epochs, self._epochs = cells, epochs, _Epochs()
     self._started = self._last_line = time.monotonic()
 
   def __enter__(self) -> Self:
@@ -75,36 +98,37 @@ class PlainProgress:
 
   def start(self, name: str, epochs: int) -> None:
     """See :class:`SweepProgress`."""
-    self._cell += 1
-    self._name, self._epochs_of_cell = name, epochs
+    self._epochs.start(name, epochs)
 
-  def advance(self, epochs_done: int) -> None:
+  def advance(self, name: str, epochs_done: int) -> None:
     """See :class:`SweepProgress`."""
-    if time.monotonic() - self._last_line > _SECONDS_BETWEEN_EPOCH_LINES and epochs_done < self._epochs_of_cell:
-      self._line(
-        f"{self._name}: epoch {epochs_done} of {self._epochs_of_cell}",
-        self._epochs_before + epochs_done,
-      )
+    self._epochs.advance(name, epochs_done)
+    of_cell = self._epochs.running[name][1]
+    if time.monotonic() - self._last_line > _SECONDS_BETWEEN_EPOCH_LINES and epochs_done < of_cell:
+      self._line(self._epochs.ended_cells + 1, f"{name}: epoch {epochs_done} of {of_cell}")
 
-  def note(self, message: str) -> None:
+  def note(self, name: str, message: str) -> None:
     """See :class:`SweepProgress`."""
-    print_line(self._console, f"[{self._cell}/{self._cells}] {self._name}: {message}")
+    print_line(self._console, f"[{self._epochs.ended_cells + 1}/{self._cells}] {name}: {message}")
 
-  def finish(self, message: str) -> None:
+  def finish(self, name: str, message: str) -> None:
     """See :class:`SweepProgress`."""
-    self._epochs_before += self._epochs_of_cell
-    self._line(f"{self._name}: {message}", self._epochs_before)
+    self._epochs.finish(name)
+    self._line(self._epochs.ended_cells, f"{name}: {message}")
 
-  def _line(self, message: str, epochs_done: int) -> None:
+  def lose(self, name: str) -> None:
+    """See :class:`SweepProgress`."""
+    del self._epochs.running[name]
+
+  def _line(self, number: int, message: str) -> None:
     self._last_line = time.monotonic()
-    spent = self._last_line - self._started
-    left = spent * (self._epochs - epochs_done) / epochs_done
-    end = f", about {duration(left)} left" if epochs_done < self._epochs else ""
-    print_line(self._console, f"[{self._cell}/{self._cells}] {message}{end}")
+    spent, done = self._last_line - self._started, self._epochs.done
+    end = f", about {duration(spent * (self._all_epochs - done) / done)} left" if done < self._all_epochs else ""
+    print_line(self._console, f"[{number}/{self._cells}] {message}{end}")
 
 
 class LiveProgress:
-  """Two bars: all cells, with the time left, and the epochs of the present cell."""
+  """A bar of all cells, with the time left, and the epochs of those that run."""
 
   def __init__(self, console: Console, *, cells: int, epochs: int):
     self._display = Progress(
@@ -114,13 +138,12 @@ class LiveProgress:
       TimeElapsedColumn(),
       TextColumn("left"),
       TimeRemainingColumn(),
-      TextColumn("{task.fields[name]}", markup=False),
+      TextColumn("{task.fields[names]}", markup=False),
       console=console,
       speed_estimate_period=600.0,
     )
-    self._all = self._display.add_task("cells", total=epochs, done=0, cells=cells, name="")
-    self._done, self._epochs_before, self._epochs_of_cell = 0, 0, 0
-    self._name = ""
+    self._all = self._display.add_task("cells", total=epochs, done=0, cells=cells, names="")
+    self._epochs = _Epochs()
 
   def __enter__(self) -> Self:
     self._display.start()
@@ -133,27 +156,37 @@ class LiveProgress:
 
   def start(self, name: str, epochs: int) -> None:
     """See :class:`SweepProgress`."""
-    self._name, self._epochs_of_cell = name, epochs
-    self.advance(0)
+    self._epochs.start(name, epochs)
+    self._show()
 
-  def advance(self, epochs_done: int) -> None:
+  def advance(self, name: str, epochs_done: int) -> None:
     """See :class:`SweepProgress`."""
+    self._epochs.advance(name, epochs_done)
+    self._show()
+
+  def note(self, name: str, message: str) -> None:
+    """See :class:`SweepProgress`."""
+    print_line(self._display.console, f"{name}: {message}")
+
+  def finish(self, name: str, message: str) -> None:
+    """See :class:`SweepProgress`."""
+    self._epochs.finish(name)
+    self._show()
+    print_line(self._display.console, f"{name}: {message}")
+
+  def lose(self, name: str) -> None:
+    """See :class:`SweepProgress`."""
+    del self._epochs.running[name]
+    self._show()
+
+  def _show(self) -> None:
+    running = self._epochs.running.items()
     self._display.update(
       self._all,
-      completed=self._epochs_before + epochs_done,
-      name=f"{self._name}: epoch {epochs_done}/{self._epochs_of_cell}",
+      completed=self._epochs.done,
+      done=self._epochs.ended_cells,
+      names="; ".join(f"{name}: epoch {done}/{epochs}" for name, (done, epochs) in running),
     )
-
-  def note(self, message: str) -> None:
-    """See :class:`SweepProgress`."""
-    print_line(self._display.console, f"{self._name}: {message}")
-
-  def finish(self, message: str) -> None:
-    """See :class:`SweepProgress`."""
-    self._done += 1
-    self._epochs_before += self._epochs_of_cell
-    self._display.update(self._all, completed=self._epochs_before, done=self._done, name="")
-    print_line(self._display.console, f"{self._name}: {message}")
 
 
 def duration(seconds: float) -> str:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import functools
 import json
 import pathlib
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from experiments.atomic_files import new_file
 from experiments.command_line import is_expected
 from experiments.data.load import load_dataset
-from experiments.errors import UsageError
 from experiments.grid import Cell
 from experiments.results.cell_files import write_cell
-from experiments.results.paths import failure_file
+from experiments.results.paths import failure_file, reason_in
 from experiments.results.uploaded_images import FILE, uploaded_images
 from experiments.sweep.cell_checkpoints import checkpoints_of, remove_checkpoints, set_aside
+from experiments.sweep.claims import Written, claimed, has_failed_since, has_result_since
 from experiments.sweep.data_block import DataKey, kept_summary
 from experiments.sweep.progress import SweepProgress
 from experiments.sweep.stopping import Stop
@@ -37,6 +39,9 @@ from fedrecjax.simulation.results import DivergedError, Result
 from fedrecjax.simulation.runner import simulate_config
 from fedrecjax.simulation.visual_features import check_images
 from fedrecjax.vision.visuals import Visuals
+
+PAUSE_S = 1.0
+"""Between two looks at whether another process has done what is waited for."""
 
 
 def load_datasets(cells: Sequence[Cell], data_dir: pathlib.Path | None) -> dict[DataKey, Dataset]:
@@ -89,30 +94,58 @@ def check_fit(
     )
 
 
+class Materials(NamedTuple):
+  """What a cell is run on.
+
+  Attributes:
+    dataset: of the cell.
+    summary: of the data set.
+    visuals: images of its items and networks that see them; None without images.
+  """
+
+  dataset: Dataset
+  summary: Summary
+  visuals: Visuals | None
+
+
+class CellEnd(NamedTuple):
+  """How a cell ended.
+
+  Attributes:
+    message: one line.
+    reason: why it failed; None if it did not.
+  """
+
+  message: str
+  reason: str | None = None
+
+
 def run_cells(
   cells: Sequence[Cell],
   *,
-  datasets: dict[DataKey, Dataset],
-  summaries: Mapping[DataKey, Summary],
-  visuals: Mapping[VisualsKey, Visuals],
+  materials: Callable[[Cell], Materials],
   out_dir: pathlib.Path,
+  before: Mapping[str, Written],
   name: Callable[[Cell], str],
   progress: SweepProgress,
+  say: Callable[[str], None],
   version: str,
   debug: bool = False,
   checkpoint_every: int | None = 0,
   stop: Stop | None = None,
 ) -> dict[str, str]:
-  """Runs cells and writes their folders.
+  """Runs cells one after another in this process and writes their folders.
+
+  Cells that another process computes are left to the end, and waited for there.
 
   Args:
     cells: to run, in this order.
-    datasets: from :func:`load_datasets`.
-    summaries: of them.
-    visuals: from :func:`experiments.sweep.visuals.load_visuals`.
+    materials: what a cell is run on.
     out_dir: folder of the results.
+    before: when the files of the cells were written at the start.
     name: names a cell.
     progress: is told how far things are.
+    say: is told, in a line, what is waited for.
     version: of the package.
     debug: whether to train client by client, see :mod:`fedrecjax.simulation.debugging`.
     checkpoint_every: epochs between two checkpoints inside a cell; 0 for none, None if time decides.
@@ -123,53 +156,151 @@ def run_cells(
   """
   failures: dict[str, str] = {}
   stop = stop or Stop()
-  for cell in cells:
-    config = cell.config
-    progress.start(name(cell), config.train.epochs)
-    started = time.perf_counter()
-    seen = visuals.get(visuals_key(cell))
-    checkpoints = checkpoints_of(out_dir, cell, checkpoint_every, stop.asked, progress.note)
+  queue, said = collections.deque(cells), False
+  claimed_elsewhere: list[Cell] = []
+  while queue or claimed_elsewhere:
+    if not queue:
+      if not said:
+        say(waiting_for(len(claimed_elsewhere)))
+        said = True
+      time.sleep(PAUSE_S)
+      queue, claimed_elsewhere = collections.deque(claimed_elsewhere), []
+    cell = queue.popleft()
+    progress.start(name(cell), cell.config.train.epochs)
     with stop.saving():
       try:
-        key = (config.dataset, config.data)
-        dataset = datasets[key]
-        kept = kept_summary(cell, summaries[key], dataset, seen)
-        result, diverged = _computed(config, dataset, progress, checkpoints=checkpoints, debug=debug, visuals=seen)
-        images = None if diverged is not None else uploaded_images(result, seen)
-        arrays = {} if images is None else {FILE: images._asdict()}
-        write_cell(out_dir, cell, result, version, arrays, diverged, summary=kept)
+        end = run_unclaimed(
+          cell, materials, out_dir=out_dir, before=before[cell.hash], name=name(cell), version=version, debug=debug,
+          progress=functools.partial(progress.advance, name(cell)), note=functools.partial(progress.note, name(cell)),
+          checkpoint_every=checkpoint_every, asked=stop.asked,
+        )
       except StoppedError as stopped:
-        progress.note(str(stopped))
+        progress.note(name(cell), str(stopped))
         continue
-      except Exception as error:
-        failures[cell.hash] = reason_of(error)
-        # On a full disk the reason is printed at the end all the same, and other cells may fit.
-        with contextlib.suppress(OSError):
-          _write_failure(out_dir, cell, name(cell), error)
-        progress.finish(f"failed: {failures[cell.hash]}")
-      else:
-        failure_file(out_dir, cell).unlink(missing_ok=True)
-        seconds = time.perf_counter() - started
-        progress.finish(_summary(result, seconds) if diverged is None else f"{diverged}, {seconds:.1f} s")
-      remove_checkpoints(out_dir, cell)
+      if end is None:
+        progress.lose(name(cell))
+        claimed_elsewhere.append(cell)
+        continue
+      progress.finish(name(cell), end.message)
+      if end.reason is not None:
+        failures[cell.hash] = end.reason
   return failures
 
 
+def waiting_for(count: int) -> str:
+  """One line on cells that another process computes."""
+  cells = "1 cell is" if count == 1 else f"{count} cells are"
+  return f"{cells} being computed by another process; waiting for the result"
+
+
+def run_unclaimed(cell: Cell, *arguments: Any, out_dir: pathlib.Path, before: Written, name: str, **options: Any
+                  ) -> CellEnd | None:
+  """Runs a cell, see :func:`run_cell`, unless another process does.
+
+  Args:
+    cell: to run.
+    *arguments: of :func:`run_cell`.
+    out_dir: folder of the results.
+    before: when the files of the cell were written at the start; what another process has written since is left alone.
+    name: of the cell.
+    **options: of :func:`run_cell`.
+
+  Returns:
+    How it ended; None while another process computes it.
+
+  Raises:
+    StoppedError: if it was asked to stop, and has written a checkpoint where that is worth it.
+  """
+  try:
+    with claimed(out_dir, cell) as own:
+      if not own:
+        return None
+      if has_result_since(out_dir, cell, before):
+        return CellEnd("computed by another process")
+      if has_failed_since(out_dir, cell, before):
+        reason = reason_in(failure_file(out_dir, cell))
+        return CellEnd(f"failed in another process: {reason}", reason)
+      return run_cell(cell, *arguments, out_dir=out_dir, name=name, **options)
+  except OSError as error:
+    return failed(out_dir, cell, name, error)
+
+
+def run_cell(
+  cell: Cell,
+  materials: Callable[[Cell], Materials],
+  *,
+  out_dir: pathlib.Path,
+  name: str,
+  version: str,
+  progress: Callable[[int], None],
+  note: Callable[[str], None],
+  asked: Callable[[], bool],
+  checkpoint_every: int | None = 0,
+  debug: bool = False,
+) -> CellEnd:
+  """Runs a cell and writes its folder, or why it failed.
+
+  Args:
+    cell: to run.
+    materials: what it is run on.
+    out_dir: folder of the results.
+    name: of the cell.
+    version: of the package.
+    progress: called with the number of epochs done.
+    note: is told, in a line, what is to be known of checkpoints.
+    asked: whether the cell is to stop.
+    checkpoint_every: epochs between two checkpoints inside the cell; 0 for none, None if time decides.
+    debug: whether to train client by client.
+
+  Raises:
+    StoppedError: if it was asked to stop, and has written a checkpoint where that is worth it.
+  """
+  started = time.perf_counter()
+  checkpoints = checkpoints_of(out_dir, cell, checkpoint_every, asked, note)
+  try:
+    dataset, summary, seen = materials(cell)
+    kept = kept_summary(cell, summary, dataset, seen)
+    result, diverged = _computed(
+      cell.config, dataset, progress, note=note, checkpoints=checkpoints, debug=debug, visuals=seen
+    )
+    images = None if diverged is not None else uploaded_images(result, seen)
+    arrays = {} if images is None else {FILE: images._asdict()}
+    write_cell(out_dir, cell, result, version, arrays, diverged, summary=kept)
+  except StoppedError:
+    raise
+  except Exception as error:
+    if not isinstance(error, OSError):
+      # What could not be written is not trained for again.
+      remove_checkpoints(out_dir, cell)
+    return failed(out_dir, cell, name, error)
+  remove_checkpoints(out_dir, cell)
+  failure_file(out_dir, cell).unlink(missing_ok=True)
+  seconds = time.perf_counter() - started
+  return CellEnd(_summary(result, seconds) if diverged is None else f"{diverged}, {seconds:.1f} s")
+
+
+def failed(out_dir: pathlib.Path, cell: Cell, name: str, error: Exception) -> CellEnd:
+  """Keeps why a cell failed."""
+  # On a full disk the reason is printed at the end all the same, and other cells may fit.
+  with contextlib.suppress(OSError):
+    _write_failure(out_dir, cell, name, error)
+  return CellEnd(f"failed: {reason_of(error)}", reason_of(error))
+
+
 def _computed(
-  config: RunConfig, dataset: Dataset, progress: SweepProgress, *, checkpoints: Checkpoints | None, **options: Any
+  config: RunConfig, *arguments: Any, note: Callable[[str], None], checkpoints: Checkpoints | None, **options: Any
 ) -> tuple[Result, DivergedError | None]:
   """The result of a run, or of its points before it diverged, which is a result too, and how it did."""
   try:
-    return simulate_config(config, dataset, progress.advance, checkpoints=checkpoints, **options), None
+    return simulate_config(config, *arguments, checkpoints=checkpoints, **options), None
   except OtherRunError as error:
     assert checkpoints is not None
-    progress.note(f"{error}; it is now in {set_aside(checkpoints.folder)}, and the cell starts anew")
-    return _computed(config, dataset, progress, checkpoints=checkpoints, **options)
+    note(f"{error}; it is now in {set_aside(checkpoints.folder)}, and the cell starts anew")
+    return _computed(config, *arguments, note=note, checkpoints=checkpoints, **options)
   except DivergedError as error:
     if error.result is None:
       raise
     return error.result, error
-
 
 
 def _summary(result: Result, seconds: float) -> str:
@@ -196,19 +327,3 @@ def _write_failure(out_dir: pathlib.Path, cell: Cell, name: str, error: Exceptio
   }
   with new_file(failure_file(out_dir, cell)) as file:
     file.write_text(json.dumps(content, indent=2) + "\n")
-
-
-def use_compilation_cache(folder: pathlib.Path) -> None:
-  """Keeps compiled programs in a folder for later processes.
-
-  Raises:
-    UsageError: if the folder cannot be made.
-  """
-  import jax
-
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise UsageError(f"--compilation_cache_dir: {error}") from error
-  jax.config.update("jax_compilation_cache_dir", str(folder))
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
-import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +13,7 @@ from experiments.command_line import print_line
 from experiments.grid import Cell, cell_name, expand, varying_fields
 from experiments.recipes import RECIPES
 from experiments.results.cell_files import gather_results, rebuild_results, versions_of, warnings_of
-from experiments.results.paths import failure_file, is_finished
+from experiments.results.paths import failure_file, is_finished, reason_in
 from experiments.results.plots import PlotError, plot_utility_exposure
 from experiments.results.report import compare_with_unattacked, recipe_table, summarise
 from experiments.results.round_tables import detection_table, stealth_table
@@ -127,16 +125,6 @@ def _warn_of_what_never_happened(options: Options, cells: Sequence[Cell], finish
   for line, concerned in warnings_of(options.out_dir, list(finished)).items():
     more = f" and {len(concerned) - 1} more cells" if len(concerned) > 1 else ""
     print(f"sweep: warning: {line} (in {cell_name(concerned[0], varying)}{more})", file=sys.stderr)
-
-
-def reason_in(file: pathlib.Path) -> str:
-  """Why a cell failed, as its file says."""
-  try:
-    return str(json.loads(file.read_text())["reason"])
-  except FileNotFoundError:
-    return "it was not run"
-  except (OSError, ValueError, TypeError, KeyError):
-    return f"its reason in {file} cannot be read"
 
 
 def _name_failed(options: Options, cells: Sequence[Cell], finished: Sequence[Cell], failures: Mapping[str, str]) -> int:

@@ -110,6 +110,10 @@ LINES = (
   Line("--compilation_cache_dir", ("--compilation_cache_dir={file}",)),
   Line("--checkpoint_every", ("--checkpoint_every=often",)),
   Line("--checkpoint_every", ("--checkpoint_every=-1",)),
+  Line("--jobs must be auto or a whole number from 1, got '0'", ("--jobs=0",)),
+  Line("--jobs must be auto or a whole number from 1, got 'x'", ("--jobs=x",)),
+  Line("--jobs must be auto or a whole number from 1, got ''", ("--jobs=",)),
+  Line("--jobs=2 does not go with --debug", ("--jobs=2", "--debug")),
   # Data.
   Line("/no/such/file.csv", ("--dataset=/no/such/file.csv",)),
   Line("bad.csv", ("--dataset={bad}",), content="user,item,timestamp\n1,2,3\n1,x\n"),

@@ -17,8 +17,9 @@ from tests.mutants.metrics_and_data import METRICS, POPULARITY, SPLITS
 from tests.mutants.mutant import Mutant
 from tests.mutants.server_and_federation import FEDERATION, SERVER
 from tests.mutants.simulation import SIMULATION
+from tests.mutants.sweep import SWEEP
 
 MUTANTS: tuple[Mutant, ...] = (
   *DATA_POISONING, *TARGETED, *UNTARGETED, *IMAGES, *DEFENSES, *CLIENTS, *UPLOADS, *SERVER, *FEDERATION, *SIMULATION,
-  *CHECKPOINTS, *POPULARITY, *METRICS, *SPLITS,
+  *CHECKPOINTS, *POPULARITY, *METRICS, *SPLITS, *SWEEP,
 )

@@ -159,8 +159,8 @@ def test_progress_names_cells_and_time_left(terminal):
   with progress:
     for name in ("first", "second"):
       progress.start(name, 10)
-      progress.advance(5)
-      progress.finish("hr@10 0.5")
+      progress.advance(name, 5)
+      progress.finish(name, "hr@10 0.5")
   assert "first: hr@10 0.5" in stream.getvalue() and "left" in stream.getvalue()
 
 

@@ -1,0 +1,112 @@
+"""What cells are likely to cost, before any of them has run and after some have."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import pathlib
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from experiments.grid import Cell, structure_of
+from experiments.results.cell_files import read_metrics
+from experiments.sweep.data_block import DataKey
+from fedrecjax.datasets import Dataset
+from fedrecjax.simulation.memory import needs_of
+
+PROGRAM_S = 1.5
+"""Seconds that it takes to compile what a cell of a new structure needs, about."""
+INTERACTION_S = 2e-7
+"""Seconds that an interaction takes in an epoch, about; under costly attacks it takes several times as long."""
+_WORKER_S = 10.0
+_PROCESS_BYTES = 2**30
+# What a run needs at least, times this, is about what it needs.
+_NEEDS = 4
+_QUOTA = pathlib.Path("/sys/fs/cgroup/cpu.max")
+
+
+def likely_seconds(cell: Cell, datasets: Mapping[DataKey, Dataset]) -> float:
+  """Seconds that a cell trains, about, from the size of its data alone."""
+  interactions = len(datasets[cell.config.dataset, cell.config.data].train.items)
+  return INTERACTION_S * interactions * cell.config.train.epochs
+
+
+def likely_jobs(cells: Sequence[Cell], datasets: Mapping[DataKey, Dataset], *, cores: int, available: int) -> int:
+  """How many processes `--jobs=auto` shares the cells among: one for every ten seconds that they are likely to take.
+
+  At most one per core and cell, and as many as fit into memory. One where cells have images, whose programs use all
+  cores by themselves.
+
+  Args:
+    cells: to run.
+    datasets: of the cells.
+    cores: that this process may use.
+    available: bytes of memory.
+  """
+  if any(cell.config.images.source != "none" for cell in cells):
+    return 1
+  programs = len({structure_of(cell) for cell in cells})
+  work = programs * PROGRAM_S + sum(likely_seconds(cell, datasets) for cell in cells)
+  fitting = available // (_PROCESS_BYTES + _NEEDS * _largest_need(cells, datasets))
+  return max(1, min(cores, len(cells), int(work // _WORKER_S), fitting))
+
+
+def _largest_need(cells: Sequence[Cell], datasets: Mapping[DataKey, Dataset]) -> int:
+  kinds = {(cell.config.dataset, cell.config.data, cell.config.model, cell.config.train): cell for cell in cells}
+  return max(
+    sum(need.size for need in needs_of(datasets[name, data], model.build(), train))
+    for name, data, model, train in kinds
+  )
+
+
+def usable_cores() -> int:
+  """Cores that this process may use, by its affinity and by what its container is granted."""
+  own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+  try:
+    quota, period = _QUOTA.read_text().split()
+    return max(1, min(own, math.ceil(int(quota) / int(period))))
+  except (OSError, ValueError):
+    return own
+
+
+class Remaining(NamedTuple):
+  """What a sweep still has to do.
+
+  Attributes:
+    programs: structures of all cells, each of which is compiled once in a process.
+    seconds: that unfinished cells take one after another, about; None where no cell is finished that would tell.
+  """
+
+  programs: int
+  seconds: float | None
+
+
+def remaining(cells: Sequence[Cell], finished: Sequence[bool], out_dir: pathlib.Path) -> Remaining:
+  """What a sweep still has to do, and how long it takes by what its finished cells took.
+
+  A cell takes as long as finished ones of the same structure did on average, or else as all did. In addition each
+  structure takes as long to compile as those did on average that were compiled most slowly.
+
+  Args:
+    cells: of the sweep.
+    finished: which of them are finished.
+    out_dir: folder of the results.
+  """
+  trained: dict[object, list[float]] = {}
+  compiled = []
+  for cell in itertools.compress(cells, finished):
+    last = read_metrics(out_dir, cell).tail(1)
+    if last.height:
+      trained.setdefault(structure_of(cell), []).append(float(last["wall_s"][0]))
+      compiled.append(float(last["compile_s"][0]))
+  programs = len({structure_of(cell) for cell in cells})
+  if not trained:
+    return Remaining(programs, None)
+  left = [structure_of(cell) for cell, done in zip(cells, finished, strict=True) if not done]
+  everywhere = [seconds for several in trained.values() for seconds in several]
+  seconds = math.fsum(statistics.fmean(trained.get(structure, everywhere)) for structure in left)
+  # Of cells that share a program only the first compiles it.
+  slowest = sorted(compiled, reverse=True)[: len(trained)]
+  return Remaining(programs, seconds + len(set(left)) * statistics.fmean(slowest))

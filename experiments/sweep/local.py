@@ -1,0 +1,117 @@
+"""Cells that run on this machine: in this process, or in several that share its cores."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+
+import jax
+from rich.console import Console
+
+from experiments.command_line import check_out_dir, print_line
+from experiments.errors import UsageError
+from experiments.grid import Cell, cell_name, of_data, varying_fields
+from experiments.memory import keep_freed_memory
+from experiments.results.paths import NETWORKS, is_finished
+from experiments.sweep.cell_checkpoints import remove_checkpoints
+from experiments.sweep.claims import written_before
+from experiments.sweep.compilation_cache import programs_kept_in, use_compilation_cache
+from experiments.sweep.cost import likely_jobs, likely_seconds, usable_cores
+from experiments.sweep.data_block import DataKey, summaries_of
+from experiments.sweep.data_block import blocks_of as data_blocks
+from experiments.sweep.flags import Options
+from experiments.sweep.messages import Setup
+from experiments.sweep.progress import make_progress
+from experiments.sweep.run import Materials, check_fit, load_datasets, run_cells
+from experiments.sweep.stopping import Stop
+from experiments.sweep.visuals import load_visuals, visuals_key
+from experiments.sweep.workers import run_in_workers
+from fedrecjax.datasets import Dataset
+from fedrecjax.simulation.memory import memory
+from fedrecjax.version import __version__
+
+
+def run_here(options: Options, cells: Sequence[Cell], stop: Stop) -> dict[str, str]:
+  """Runs the cells that are not finished, until signals stop it.
+
+  Args:
+    options: of the command line.
+    cells: of this shard.
+    stop: what signals ask for.
+
+  Returns:
+    Why cells failed, by their hash.
+
+  Raises:
+    UsageError, ConfigError, DataError: if nothing can be run as asked.
+  """
+  console = Console(stderr=True)
+  say = functools.partial(print_line, console)
+  # What others finish from here on counts as done, also where all cells are to be computed anew.
+  before = written_before(options.out_dir, cells)
+  todo = [cell for cell in cells if not (options.resume and is_finished(options.out_dir, cell))]
+  unfinished = {cell.hash for cell in todo} if options.resume else set()
+  for cell in cells:
+    # A cell computed anew starts from its beginning, and a sweep may have been killed once a cell was written.
+    if cell.hash not in unfinished:
+      remove_checkpoints(options.out_dir, cell)
+  if len(todo) < len(cells):
+    say(f"{len(cells) - len(todo)} of {len(cells)} cells are finished in {options.out_dir}")
+  if not todo:
+    return {}
+  check_out_dir(options.out_dir)
+  keep_freed_memory()
+  use_compilation_cache(options.compilation_cache_dir, say)
+  datasets = load_datasets(todo, options.data_dir)
+  todo = of_data(todo, options.data_dir)
+  before = written_before(options.out_dir, todo) | before
+  visuals = load_visuals(todo, datasets, options.data_dir, say, options.out_dir / NETWORKS)
+  check_fit(todo, datasets, visuals)
+  summaries = summaries_of(datasets)
+  jobs = jobs_of(options, todo, datasets)
+  for line in data_blocks(todo, datasets, summaries, visuals):
+    say(line)
+  epochs = sum(cell.config.train.epochs for cell in todo)
+  name = functools.partial(_name, varying=varying_fields(cells))
+
+  def materials(cell: Cell) -> Materials:
+    key = (cell.config.dataset, cell.config.data)
+    return Materials(datasets[key], summaries[key], visuals.get(visuals_key(cell)))
+
+  with make_progress(console, cells=len(todo), epochs=epochs) as progress:
+    if jobs == 1:
+      return run_cells(
+        todo, materials=materials, out_dir=options.out_dir, before=before, name=name, progress=progress, say=say,
+        version=__version__, debug=options.debug, checkpoint_every=options.checkpoint_every, stop=stop,
+      )
+    say(f"{jobs} processes share the cells; --jobs=1 runs them in one")
+    return run_in_workers(
+      todo,
+      jobs=jobs,
+      setup=Setup(options.out_dir, options.data_dir, __version__, programs_kept_in(), options.checkpoint_every),
+      before=before,
+      seconds=functools.partial(likely_seconds, datasets=datasets),
+      name=name,
+      progress=progress,
+      say=say,
+    )
+
+
+def jobs_of(options: Options, cells: Sequence[Cell], datasets: Mapping[DataKey, Dataset]) -> int:
+  """How many processes run these cells.
+
+  Raises:
+    UsageError: if several are asked for and cannot share a device.
+  """
+  if jax.default_backend() != "cpu":
+    if options.jobs not in (None, 1):
+      raise UsageError(f"--jobs={options.jobs}: processes cannot share a {jax.default_backend()}; --shard=i/n runs a"
+                       " part of the cells, so that each device can have its own")
+    return 1
+  if options.jobs is not None:
+    return min(options.jobs, len(cells))
+  return likely_jobs(cells, datasets, cores=usable_cores(), available=memory())
+
+
+def _name(cell: Cell, varying: Sequence[str]) -> str:
+  return cell_name(cell, varying)
