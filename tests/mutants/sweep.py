@@ -38,14 +38,6 @@ SWEEP: tuple[Mutant, ...] = (
     ("tests/experiments/sweep/test_workers.py::test_a_cell_that_kills_its_process_twice_has_failed",),
   ),
   Mutant(
-    "workers_that_outlive_their_sweep",
-    "experiments/sweep/worker.py",
-    "except (EOFError, OSError):\n      os._exit(0)",
-    "except (EOFError, OSError):\n      return",
-    "processes go on after the sweep that started them was killed",
-    ("tests/experiments/sweep/test_workers.py::test_nothing_is_left_of_a_sweep_that_is_killed",),
-  ),
-  Mutant(
     "workers_that_change_programs",
     "experiments/sweep/schedule.py",
     "if present is None or not present.waiting:",

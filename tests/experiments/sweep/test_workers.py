@@ -11,6 +11,7 @@ import pytest
 from experiments.results.paths import finished_dirs
 from experiments.sweep import workers
 from experiments.sweep.command import main
+from fedrecjax.simulation.checkpoint_files import checkpoints_in
 from tests.experiments.sweep.processes import is_gone, wait_until, workers_of
 from tests.experiments.sweep.test_command import results
 from tests.experiments.sweep.test_process import MANY, start, wait_for_cells
@@ -102,3 +103,32 @@ def test_a_stopped_sweep_stops_its_processes(command, sent, status):
   assert "tried once more" not in error
   assert 2 <= results(command.folder).height < 80
   assert not list(command.folder.glob("cells/.tmp-*"))
+
+
+def begun_cells(command):
+  """The newest checkpoint of each cell that has any, in epochs."""
+  folder = command.folder / "checkpoints"
+  found = [checkpoints_in(one) for one in folder.iterdir()] if folder.is_dir() else []
+  return [int(one[0].name) for one in found if one]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_cells_of_several_processes_go_on_from_their_checkpoints(command, tmp_path, sent):
+  """Whether the sweep is asked to stop, and its processes write checkpoints, or it is killed with one of them."""
+  flags = ("--attack=random", "--defense=none,median", "--train.epochs=2000", "--eval.every=500")
+  whole = dataclasses.replace(command, folder=tmp_path / "whole")
+  assert whole.run(*whole.arguments(*flags, "--jobs=1", "--checkpoint_every=0")).returncode == 0
+  process = start(command, *command.arguments(*flags, *TWO, "--checkpoint_every=50"))
+  wait_until(lambda: len(begun_cells(command)) == 2, "checkpoints of both cells", seconds=60)
+  left = workers_of(process.pid)
+  os.kill(process.pid, sent)
+  if sent == signal.SIGKILL:
+    os.kill(left[0], sent)
+  _, error = process.communicate()
+  wait_until(lambda: all(map(is_gone, left)), "the end of the workers", seconds=20)
+  assert "Traceback" not in error and not finished_dirs(command.folder)
+  assert len(begun_cells(command)) == 2 and min(begun_cells(command)) >= 50
+  done = command.run(*command.arguments(*flags, *TWO, "--checkpoint_every=50"))
+  assert done.returncode == 0 and done.stderr.count("going on after epoch") == 2, done.stderr
+  assert_same_bits(command.folder, tables(whole.folder))
+  assert not (command.folder / "checkpoints").exists() and not (command.folder / "claims").exists()
