@@ -13,10 +13,13 @@ class Figure:
   Attributes:
     where: the configuration fields, as values, that say which row of ours it belongs to.
     values: metrics in [0, 1] by column name.
+    not_comparable: why ours and the paper's are no draws of the same thing (other data, another target, a setting that
+      the paper does not state); empty where they are.
   """
 
   where: Mapping[str, str | float]
   values: Mapping[str, float]
+  not_comparable: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

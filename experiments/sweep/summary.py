@@ -14,10 +14,11 @@ from rich.console import Console
 from experiments.command_line import print_line
 from experiments.grid import Cell, cell_name, expand, varying_fields
 from experiments.recipes import RECIPES
+from experiments.results.attack_costs import compare_with_unattacked
 from experiments.results.cell_files import gather_results, rebuild_results, versions_of, warnings_of
 from experiments.results.paths import failure_file, is_finished
 from experiments.results.plots import PlotError, plot_utility_exposure
-from experiments.results.report import compare_with_unattacked, recipe_table, summarise
+from experiments.results.report import recipe_table, summarise
 from experiments.results.round_tables import detection_table, stealth_table
 from experiments.results.uploaded_images import draw_images
 from experiments.sweep.flags import Options

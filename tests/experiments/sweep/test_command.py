@@ -198,7 +198,7 @@ def test_recipes_show_the_papers_figures_where_they_belong(sweep, command, monke
   monkeypatch.setitem(RECIPES, "tiny", Recipe("Tiny", "Nobody, 1999, Table I", settings, ("er@10",), (figure,)))
   assert sweep("--recipe=tiny", "--seed=0-1") == 0
   table = (command.folder / "table.md").read_text()
-  assert "| attack | defense | seeds | er@10 | er@10 paper |" in table
+  assert "| attack | defense | seeds | er@10 | er@10 paper | er@10 verdict |" in table
   (row,) = [line for line in table.splitlines() if line.startswith("| random | none | 2 |") and "0.2500" in line]
   (none,) = [line for line in table.splitlines() if line.startswith("| none | none | 2 |")]
   assert row.split("|")[5].strip() == "0.2500" and none.split("|")[5].strip() == "-"
