@@ -1,6 +1,5 @@
 """ClusterAttack, Table 1: matrix factorisation on MovieLens-1M with 1 % malicious users and no defence."""
 
-from experiments.recipes.models_ml100k import TRAIN_CLUSTER
 from experiments.recipes.recipe import Figure, Recipe
 
 _CLUSTER = (
@@ -8,15 +7,9 @@ _CLUSTER = (
   " Defense, AAAI 2023"
 )
 _SETTINGS = {
-  **TRAIN_CLUSTER,
   "dataset": "ml-1m",
   "model": "mf",
-  "mf.dim": "64",
-  # 121 rounds an epoch: the paper's 6,000 rounds are a little under 50 epochs.
-  "train.epochs": "50",
-  "train.learning_rate": "0.002",
-  "train.client_optimizer": "adam_table",
-  "train.dropout": "0.2",
+  "train.preset": "cluster_union",
   "attack": "none,cluster",
   "attacker.malicious_ratio": "0.01",
   "attacker.membership": "converted",

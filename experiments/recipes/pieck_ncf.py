@@ -4,12 +4,8 @@ from experiments.recipes.pieck import PIECK, PIECK_ML100K
 from experiments.recipes.recipe import Figure, Recipe
 
 _SETTINGS = {
-  **{name: value for name, value in PIECK_ML100K.items() if not name.startswith("mf.")},
+  **PIECK_ML100K,
   "model": "ncf",
-  "ncf.dim": "8",
-  "ncf.hidden": "8+8",
-  "train.epochs": "60",
-  "train.learning_rate": "0.005",
   # As in the published code for NCF, which differs from that for MF.
   "pieck_uea.reading": "mean",
   "pieck_uea.num_popular": "10",

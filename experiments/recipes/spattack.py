@@ -1,14 +1,12 @@
 """Spattack, Table 3 and Figure 3: attacks on matrix factorisation by 3 % malicious clients, on MovieLens-100K."""
 
-from experiments.recipes.models_ml100k import SPATTACK, TRAIN_SPATTACK
+from experiments.recipes.models_ml100k import SPATTACK
 from experiments.recipes.recipe import Figure, Recipe
 
 _SETTINGS = {
-  **{name: value for name, value in TRAIN_SPATTACK.items() if not name.startswith("none.")},
-  "train.clients_per_round": "all",
   "dataset": "ml-100k",
   "model": "mf",
-  "mf.dim": "32",
+  "train.preset": "spattack",
   # 29 malicious clients beside 943 users.
   "attacker.malicious_ratio": "0.03",
   "attacker.ratio_of": "all",
@@ -22,7 +20,6 @@ _ALL = f"{_DENSE},spattack_os,spattack_ls"
 _BASELINES = {
   "attack": "label_flip,fedattack,gaussian,lie,cluster,fang", "attacker.membership": "converted",
 }
-_MEAN = {"none.scale": "mean"}
 _METRICS = ("hr@5", "ndcg@5", "hr@10", "ndcg@10")
 _PRINTED = {
   "none": (0.2513, 0.1643, 0.4051, 0.2131),
@@ -42,16 +39,16 @@ SPATTACK_TABLE3 = Recipe(
   title="Spattack Table 3, MF on ML-100K",
   reference=f"{SPATTACK}, Table 3 (no defense); the other rules as in its Figure 3, which prints no numbers",
   settings=(
-    {**_SETTINGS, **_MEAN, "attack": _ALL, "defense": "none"},
-    {**_SETTINGS, **_MEAN, **_BASELINES, "defense": "none"},
-    {**_SETTINGS, **_MEAN, "attack": _ALL, "defense": "norm_bound", "norm_bound.max_norm": "1.0"},
-    {**_SETTINGS, "attack": _ALL, "defense": "median", "median.scale": "mean"},
+    {**_SETTINGS, "attack": _ALL, "defense": "none"},
+    {**_SETTINGS, **_BASELINES, "defense": "none"},
+    {**_SETTINGS, "attack": _ALL, "defense": "norm_bound", "norm_bound.max_norm": "1.0"},
+    {**_SETTINGS, "attack": _ALL, "defense": "median"},
     # Published rules are told how many malicious clients there are.
     # The paper leaves out the sparse attacks here: the number of malicious rows differs from item to item.
     {**_SETTINGS, "attack": _DENSE, "defense": "trimmed_mean", "trimmed_mean.f_rule": "malicious",
-     "trimmed_mean.f": "1", "trimmed_mean.reading": "around_median", "trimmed_mean.scale": "mean"},
+     "trimmed_mean.f": "1", "trimmed_mean.reading": "around_median"},
     {**_SETTINGS, "attack": _DENSE, "defense": "krum", "krum.f_rule": "malicious", "krum.f": "1",
-     "krum.distance": "plain", "krum.too_few": "select", "krum.scale": "mean"},
+     "krum.distance": "plain", "krum.too_few": "select"},
   ),
   metrics=_METRICS,
   figures=tuple(

@@ -17,6 +17,7 @@ from experiments.grid import AXES, Shard, parse_only, parse_shard, shown
 from experiments.recipes import RECIPES
 from fedrecjax.config import REGISTRIES, owners
 from fedrecjax.config.presets import PRESET_FIELD, PRESETS
+from fedrecjax.config.training_presets import TRAINING_PRESET_FIELD, TRAINING_PRESETS
 from fedrecjax.datasets import DATASETS
 
 LAUNCHERS = ("local", "slurm", "ray")
@@ -110,6 +111,11 @@ def define_flags(values: flags.FlagValues) -> flags.FlagValues:
     PRESET_FIELD, None, "evaluation protocol of a paper, which other flags override: "
     + "; ".join(f"{name} ({_fields(preset)})" for name, preset in PRESETS.items()) + ".",
   )
+  FlagGroup(values, "train").text(
+    TRAINING_PRESET_FIELD, None, "how a paper trains, with the sizes and the step size that it chooses for the model,"
+    " which other flags override: "
+    + "; ".join(f"{name} ({', '.join(preset.models)})" for name, preset in TRAINING_PRESETS.items()) + ".",
+  )
   return values
 
 
@@ -145,7 +151,8 @@ def _options(values: flags.FlagValues) -> Options:
   def value(name: str) -> Any:
     return values[name].value
 
-  settings = {name: value(name) for name in (*AXES, *fields, PRESET_FIELD) if value(name) is not None}
+  known = (*AXES, *fields, PRESET_FIELD, TRAINING_PRESET_FIELD)
+  settings = {name: value(name) for name in known if value(name) is not None}
   recipes = _recipes(value("recipe"), settings)
   shard = parse_shard(value("shard"))
   launcher = value("launcher")
