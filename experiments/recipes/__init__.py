@@ -10,6 +10,7 @@ from experiments.recipes.gdmpd import GDMPD_ML100K, IMAGES_DEMO, VISUAL_SHARES_M
 from experiments.recipes.models_ml100k import MODELS_ML100K
 from experiments.recipes.pieck_ncf import PIECK_TABLE3_NCF, PIECK_TABLE4_NCF
 from experiments.recipes.pieck_table3 import PIECK_TABLE3, PIECK_TABLE3_PUBLISHED
+from experiments.recipes.pieck_table3_others import PIECK_TABLE3_AMAZON, PIECK_TABLE3_ML1M
 from experiments.recipes.pieck_table4 import PIECK_TABLE4, PIECK_TABLE4_PUBLISHED
 from experiments.recipes.psmu import PSMU_ML1M
 from experiments.recipes.recipe import Figure, Recipe
@@ -25,6 +26,8 @@ RECIPES: dict[str, Recipe] = {
   "images_demo": IMAGES_DEMO,
   "models_ml100k": MODELS_ML100K,
   "pieck_table3": PIECK_TABLE3,
+  "pieck_table3_amazon": PIECK_TABLE3_AMAZON,
+  "pieck_table3_ml1m": PIECK_TABLE3_ML1M,
   "pieck_table3_published": PIECK_TABLE3_PUBLISHED,
   "pieck_table3_ncf": PIECK_TABLE3_NCF,
   "pieck_table4": PIECK_TABLE4,

@@ -131,7 +131,7 @@ def test_recipes_are_grids_whose_figures_belong_to_rows():
       assert any(all(cell.flat[field] == value for field, value in figure.where.items()) for cell in cells)
       assert all(0 <= value <= 1 for value in figure.values.values())
       assert set(figure.values) <= set(recipe.metrics)
-  assert len(expand(RECIPES["pieck_table3"].settings, {})) == 20
+  assert len(expand(RECIPES["pieck_table3"].settings, {})) == 35
 
 
 @pytest.mark.parametrize(
