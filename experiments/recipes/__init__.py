@@ -9,9 +9,12 @@ from experiments.recipes.fedrecattack import FEDRECATTACK_TABLE6, FEDRECATTACK_T
 from experiments.recipes.gdmpd import GDMPD_ML100K, IMAGES_DEMO, VISUAL_SHARES_ML100K
 from experiments.recipes.models_ml100k import MODELS_ML100K
 from experiments.recipes.pieck_ncf import PIECK_TABLE3_NCF, PIECK_TABLE4_NCF
+from experiments.recipes.pieck_rows import PIECK_TABLE5, PIECK_TABLE7, PIECK_TABLE9, PIECK_TABLE11
 from experiments.recipes.pieck_table3 import PIECK_TABLE3, PIECK_TABLE3_PUBLISHED
 from experiments.recipes.pieck_table3_others import PIECK_TABLE3_AMAZON, PIECK_TABLE3_ML1M
 from experiments.recipes.pieck_table4 import PIECK_TABLE4, PIECK_TABLE4_PUBLISHED
+from experiments.recipes.pieck_table6 import PIECK_TABLE6
+from experiments.recipes.pieck_table10 import PIECK_TABLE10
 from experiments.recipes.psmu import PSMU_ML1M
 from experiments.recipes.recipe import Figure, Recipe
 from experiments.recipes.spattack import SPATTACK_TABLE3
@@ -33,6 +36,12 @@ RECIPES: dict[str, Recipe] = {
   "pieck_table4": PIECK_TABLE4,
   "pieck_table4_ncf": PIECK_TABLE4_NCF,
   "pieck_table4_published": PIECK_TABLE4_PUBLISHED,
+  "pieck_table5": PIECK_TABLE5,
+  "pieck_table6": PIECK_TABLE6,
+  "pieck_table7": PIECK_TABLE7,
+  "pieck_table9": PIECK_TABLE9,
+  "pieck_table10": PIECK_TABLE10,
+  "pieck_table11": PIECK_TABLE11,
   "spattack_table3": SPATTACK_TABLE3,
   "psmu_ml1m": PSMU_ML1M,
   "visual_shares_ml100k": VISUAL_SHARES_ML100K,

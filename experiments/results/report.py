@@ -188,6 +188,8 @@ def text_of(interval: Interval, sign: str = "") -> str:
 def recipe_table(recipe: Recipe, cells: Sequence[Cell], results: pl.DataFrame, overrides: Mapping[str, str]) -> Table:
   """The table of a recipe, beside the paper's figures where it has some."""
   notes = [f"Paper: {recipe.reference}."] if recipe.reference else []
+  notes += [f"Settings: {line}." for line in recipe.settings_from]
+  notes += [f"Not here: {line}." for line in recipe.missing]
   if overrides:
     changed = " ".join(f"--{name}={value}" for name, value in overrides.items())
     notes.append(f"The recipe was changed by {changed}.")
