@@ -5,7 +5,15 @@ They hold settings and printed figures as data, and run nothing.
 
 from experiments.recipes.cluster import CLUSTER_ML1M
 from experiments.recipes.demo import DEMO
-from experiments.recipes.fedrecattack import FEDRECATTACK_TABLE6, FEDRECATTACK_TABLE7, FEDRECATTACK_TABLE9
+from experiments.recipes.fedrecattack_limits import FEDRECATTACK_TABLE3, FEDRECATTACK_TABLE4, FEDRECATTACK_TABLE5
+from experiments.recipes.fedrecattack_others import (
+  FEDRECATTACK_TABLE6,
+  FEDRECATTACK_TABLE7,
+  FEDRECATTACK_TABLE7_ML1M,
+  FEDRECATTACK_TABLE9,
+  FEDRECATTACK_TABLE9_ML1M,
+)
+from experiments.recipes.fedrecattack_table8 import FEDRECATTACK_FIGURE3, FEDRECATTACK_TABLE8
 from experiments.recipes.gdmpd import GDMPD_ML100K, IMAGES_DEMO, VISUAL_SHARES_ML100K
 from experiments.recipes.models_ml100k import MODELS_ML100K
 from experiments.recipes.pieck_ncf import PIECK_TABLE3_NCF, PIECK_TABLE4_NCF
@@ -22,9 +30,16 @@ from experiments.recipes.spattack import SPATTACK_TABLE3
 RECIPES: dict[str, Recipe] = {
   "cluster_ml1m": CLUSTER_ML1M,
   "demo": DEMO,
+  "fedrecattack_table3": FEDRECATTACK_TABLE3,
+  "fedrecattack_table4": FEDRECATTACK_TABLE4,
+  "fedrecattack_table5": FEDRECATTACK_TABLE5,
   "fedrecattack_table6": FEDRECATTACK_TABLE6,
   "fedrecattack_table7": FEDRECATTACK_TABLE7,
+  "fedrecattack_table7_ml1m": FEDRECATTACK_TABLE7_ML1M,
+  "fedrecattack_table8": FEDRECATTACK_TABLE8,
   "fedrecattack_table9": FEDRECATTACK_TABLE9,
+  "fedrecattack_table9_ml1m": FEDRECATTACK_TABLE9_ML1M,
+  "fedrecattack_figure3": FEDRECATTACK_FIGURE3,
   "gdmpd_ml100k": GDMPD_ML100K,
   "images_demo": IMAGES_DEMO,
   "models_ml100k": MODELS_ML100K,
