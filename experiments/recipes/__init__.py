@@ -3,7 +3,14 @@
 They hold settings and printed figures as data, and run nothing.
 """
 
-from experiments.recipes.cluster import CLUSTER_ML1M
+from experiments.recipes.cluster import CLUSTER_ML1M, CLUSTER_TABLE1, CLUSTER_TABLE1_GOWALLA
+from experiments.recipes.cluster_defenses import (
+  CLUSTER_FIGURE2,
+  CLUSTER_FIGURE3,
+  CLUSTER_TABLE3,
+  CLUSTER_TABLE4,
+  CLUSTER_TABLE5,
+)
 from experiments.recipes.demo import DEMO
 from experiments.recipes.fedrecattack_limits import FEDRECATTACK_TABLE3, FEDRECATTACK_TABLE4, FEDRECATTACK_TABLE5
 from experiments.recipes.fedrecattack_others import (
@@ -25,10 +32,18 @@ from experiments.recipes.pieck_table6 import PIECK_TABLE6
 from experiments.recipes.pieck_table10 import PIECK_TABLE10
 from experiments.recipes.psmu import PSMU_ML1M
 from experiments.recipes.recipe import Figure, Recipe
-from experiments.recipes.spattack import SPATTACK_TABLE3
+from experiments.recipes.spattack import SPATTACK_TABLE3, SPATTACK_TABLE3_ML1M, SPATTACK_TABLE3_STEAM
+from experiments.recipes.spattack_figures import SPATTACK_FIGURE3, SPATTACK_FIGURE4, SPATTACK_FIGURE5
 
 RECIPES: dict[str, Recipe] = {
   "cluster_ml1m": CLUSTER_ML1M,
+  "cluster_table1": CLUSTER_TABLE1,
+  "cluster_table1_gowalla": CLUSTER_TABLE1_GOWALLA,
+  "cluster_table3": CLUSTER_TABLE3,
+  "cluster_table4": CLUSTER_TABLE4,
+  "cluster_table5": CLUSTER_TABLE5,
+  "cluster_figure2": CLUSTER_FIGURE2,
+  "cluster_figure3": CLUSTER_FIGURE3,
   "demo": DEMO,
   "fedrecattack_table3": FEDRECATTACK_TABLE3,
   "fedrecattack_table4": FEDRECATTACK_TABLE4,
@@ -58,6 +73,11 @@ RECIPES: dict[str, Recipe] = {
   "pieck_table10": PIECK_TABLE10,
   "pieck_table11": PIECK_TABLE11,
   "spattack_table3": SPATTACK_TABLE3,
+  "spattack_table3_ml1m": SPATTACK_TABLE3_ML1M,
+  "spattack_table3_steam": SPATTACK_TABLE3_STEAM,
+  "spattack_figure3": SPATTACK_FIGURE3,
+  "spattack_figure4": SPATTACK_FIGURE4,
+  "spattack_figure5": SPATTACK_FIGURE5,
   "psmu_ml1m": PSMU_ML1M,
   "visual_shares_ml100k": VISUAL_SHARES_ML100K,
 }
