@@ -22,6 +22,14 @@ from experiments.recipes.fedrecattack_others import (
 )
 from experiments.recipes.fedrecattack_table8 import FEDRECATTACK_FIGURE3, FEDRECATTACK_TABLE8
 from experiments.recipes.gdmpd import GDMPD_ML100K, IMAGES_DEMO, VISUAL_SHARES_ML100K
+from experiments.recipes.gdmpd_ml1m import (
+  GDMPD_FIGURE3,
+  GDMPD_FIGURE4,
+  GDMPD_FIGURE5,
+  GDMPD_FIGURE7,
+  GDMPD_TABLE2,
+  GDMPD_TABLE4,
+)
 from experiments.recipes.models_ml100k import MODELS_ML100K
 from experiments.recipes.pieck_ncf import PIECK_TABLE3_NCF, PIECK_TABLE4_NCF
 from experiments.recipes.pieck_rows import PIECK_TABLE5, PIECK_TABLE7, PIECK_TABLE9, PIECK_TABLE11
@@ -56,6 +64,12 @@ RECIPES: dict[str, Recipe] = {
   "fedrecattack_table9_ml1m": FEDRECATTACK_TABLE9_ML1M,
   "fedrecattack_figure3": FEDRECATTACK_FIGURE3,
   "gdmpd_ml100k": GDMPD_ML100K,
+  "gdmpd_table2": GDMPD_TABLE2,
+  "gdmpd_table4": GDMPD_TABLE4,
+  "gdmpd_figure3": GDMPD_FIGURE3,
+  "gdmpd_figure4": GDMPD_FIGURE4,
+  "gdmpd_figure5": GDMPD_FIGURE5,
+  "gdmpd_figure7": GDMPD_FIGURE7,
   "images_demo": IMAGES_DEMO,
   "models_ml100k": MODELS_ML100K,
   "pieck_table3": PIECK_TABLE3,
