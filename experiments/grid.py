@@ -57,13 +57,14 @@ class Cell(NamedTuple):
     return self.config.hash()
 
 
-def expand(blocks: Sequence[Settings], overrides: Settings) -> list[Cell]:
+def expand(blocks: Sequence[Settings], overrides: Settings, *, all_concern: bool = True) -> list[Cell]:
   """The cells of a sweep, in an order in which neighbours share compiled programs.
 
   Args:
     blocks: each a product of axes; axes and fields left out have their defaults.
     overrides: settings that replace those of every block, "eval.preset" the whole evaluation protocol, "train.preset"
-      all of how it trains. Each must concern at least one cell.
+      all of how it trains.
+    all_concern: whether each override must concern at least one cell.
 
   Returns:
     Different cells; of those that come out the same only the first is kept.
@@ -88,7 +89,7 @@ def expand(blocks: Sequence[Settings], overrides: Settings) -> list[Cell]:
         cell = Cell(config, config.flat(), config.hash())
         cells.setdefault(cell.hash, cell)
   foreign = [name for name in overrides if name not in AXES and name not in applied]
-  if foreign:
+  if foreign and all_concern:
     raise UsageError(
       f"--{foreign[0]} belongs to {foreign[0].partition('.')[0]}, which takes part in no cell of the grid;"
       " add it to --model, --attack or --defense, or leave the flag out"

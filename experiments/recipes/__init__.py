@@ -1,6 +1,8 @@
-"""Recipes: one small module per table or figure of a paper.
+"""Recipes: one small module per table or figure of a paper, or for a few of them.
 
-They hold settings and printed figures as data, and run nothing.
+They hold settings with their source and printed figures as data, and run nothing. Each is named after its paper and
+number, with the data set or the model behind it where a table is in parts; `items` says what all items of the papers
+come from.
 """
 
 from experiments.recipes.cluster import CLUSTER_ML1M, CLUSTER_TABLE1, CLUSTER_TABLE1_GOWALLA
@@ -30,11 +32,13 @@ from experiments.recipes.gdmpd_ml1m import (
   GDMPD_TABLE2,
   GDMPD_TABLE4,
 )
+from experiments.recipes.items import ITEMS, PAPERS, Item
 from experiments.recipes.models_ml100k import MODELS_ML100K
+from experiments.recipes.pieck_figures import PIECK_FIGURE5, PIECK_FIGURE7
 from experiments.recipes.pieck_ncf import PIECK_TABLE3_NCF, PIECK_TABLE4_NCF
 from experiments.recipes.pieck_rows import PIECK_TABLE5, PIECK_TABLE7, PIECK_TABLE9, PIECK_TABLE11
 from experiments.recipes.pieck_table3 import PIECK_TABLE3, PIECK_TABLE3_PUBLISHED
-from experiments.recipes.pieck_table3_others import PIECK_TABLE3_AMAZON, PIECK_TABLE3_ML1M
+from experiments.recipes.pieck_table3_others import PIECK_TABLE3_AMAZON, PIECK_TABLE3_FEDRECA, PIECK_TABLE3_ML1M
 from experiments.recipes.pieck_table4 import PIECK_TABLE4, PIECK_TABLE4_PUBLISHED
 from experiments.recipes.pieck_table6 import PIECK_TABLE6
 from experiments.recipes.pieck_table10 import PIECK_TABLE10
@@ -74,6 +78,7 @@ RECIPES: dict[str, Recipe] = {
   "models_ml100k": MODELS_ML100K,
   "pieck_table3": PIECK_TABLE3,
   "pieck_table3_amazon": PIECK_TABLE3_AMAZON,
+  "pieck_table3_fedreca": PIECK_TABLE3_FEDRECA,
   "pieck_table3_ml1m": PIECK_TABLE3_ML1M,
   "pieck_table3_published": PIECK_TABLE3_PUBLISHED,
   "pieck_table3_ncf": PIECK_TABLE3_NCF,
@@ -86,6 +91,8 @@ RECIPES: dict[str, Recipe] = {
   "pieck_table9": PIECK_TABLE9,
   "pieck_table10": PIECK_TABLE10,
   "pieck_table11": PIECK_TABLE11,
+  "pieck_figure5": PIECK_FIGURE5,
+  "pieck_figure7": PIECK_FIGURE7,
   "spattack_table3": SPATTACK_TABLE3,
   "spattack_table3_ml1m": SPATTACK_TABLE3_ML1M,
   "spattack_table3_steam": SPATTACK_TABLE3_STEAM,
@@ -96,4 +103,13 @@ RECIPES: dict[str, Recipe] = {
   "visual_shares_ml100k": VISUAL_SHARES_ML100K,
 }
 
-__all__ = ["RECIPES", "Figure", "Recipe"]
+GROUPS: dict[str, tuple[str, ...]] = {
+  **{
+    paper: tuple(dict.fromkeys(name for item in ITEMS if item.paper == paper for name in item.recipes))
+    for paper in PAPERS
+  },
+  "all": tuple(dict.fromkeys(name for item in ITEMS for name in item.recipes)),
+}
+"""The recipes of a paper, and of all papers, by the name that stands for them."""
+
+__all__ = ["GROUPS", "ITEMS", "PAPERS", "RECIPES", "Figure", "Item", "Recipe"]

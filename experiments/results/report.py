@@ -185,11 +185,26 @@ def text_of(interval: Interval, sign: str = "") -> str:
   return f"{interval.mean:{sign}.4f}{half}"
 
 
-def recipe_table(recipe: Recipe, cells: Sequence[Cell], results: pl.DataFrame, overrides: Mapping[str, str]) -> Table:
-  """The table of a recipe, beside the paper's figures where it has some."""
+def recipe_table(
+  recipe: Recipe,
+  cells: Sequence[Cell],
+  results: pl.DataFrame,
+  overrides: Mapping[str, str],
+  further: Sequence[str] = (),
+) -> Table:
+  """The table of a recipe, beside the paper's figures where it has some.
+
+  Args:
+    recipe: whose table it is.
+    cells: the finished ones of it.
+    results: one row per cell.
+    overrides: flags by which the recipe was changed.
+    further: notes to add.
+  """
   notes = [f"Paper: {recipe.reference}."] if recipe.reference else []
   notes += [f"Settings: {line}." for line in recipe.settings_from]
   notes += [f"Not here: {line}." for line in recipe.missing]
+  notes += [f"{line}." for line in further]
   if overrides:
     changed = " ".join(f"--{name}={value}" for name, value in overrides.items())
     notes.append(f"The recipe was changed by {changed}.")

@@ -12,7 +12,7 @@ import polars as pl
 from rich.console import Console
 
 from experiments.command_line import print_line
-from experiments.grid import Cell, cell_name, expand, varying_fields
+from experiments.grid import Cell, cell_name, varying_fields
 from experiments.recipes import RECIPES
 from experiments.results.attack_costs import compare_with_unattacked
 from experiments.results.cell_files import gather_results, rebuild_results, versions_of, warnings_of
@@ -22,7 +22,8 @@ from experiments.results.report import recipe_table, summarise
 from experiments.results.round_tables import detection_table, stealth_table
 from experiments.results.uploaded_images import draw_images
 from experiments.sweep.flags import Options
-from experiments.sweep.recipe_blocks import fitted_blocks
+from experiments.sweep.recipe_cells import cells_of_recipe
+from experiments.sweep.scale import QUICK_NOTE
 from experiments.tables import Table, print_and_write
 
 
@@ -84,12 +85,11 @@ def tables_of(options: Options, finished: Sequence[Cell], results: pl.DataFrame)
   """A table per recipe, or one of the grid; the comparison with runs without attack; what every round tells."""
   tables = []
   for name in options.recipes:
-    own = {
-      cell.without_data for cell in expand(*fitted_blocks(name, RECIPES[name].settings, options.settings))
-    }
+    own = {cell.without_data for cell in cells_of_recipe(name, options)}
     cells = [cell for cell in finished if cell.without_data in own]
     if cells:
-      tables.append(recipe_table(RECIPES[name], cells, results, options.settings))
+      notes = [QUICK_NOTE] if options.scale == "quick" else []
+      tables.append(recipe_table(RECIPES[name], cells, results, options.settings, notes))
   if not options.recipes:
     tables.append(summarise(finished, results, title="Sweep"))
   further = tuple(
