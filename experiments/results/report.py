@@ -15,6 +15,10 @@ from fedrecjax.attacks import UNTARGETED
 from fedrecjax.config import from_flat
 from fedrecjax.metrics.stats import Interval, mean_interval
 
+MEAN_NOTE = (
+  "Mean over seeds ± half of the 95 % interval (Student's t); the last evaluation point. Where the interval leaves"
+  " [0, 1] or is wider than .3, the seeds' own values."
+)
 _PREFERRED_METRICS = ("hr@10", "ndcg@10", "er@5", "er@10")
 
 
@@ -116,8 +120,7 @@ def summarise(
     row.append(f"{sum(walls) / len(walls):.1f}" if walls else "-")
     rows.append(tuple(row))
   all_notes = (
-    "Mean over seeds ± half of the 95 % interval (Student's t); the last evaluation point. Where the interval leaves"
-    " [0, 1] or is wider than .3, the seeds' own values.",
+    MEAN_NOTE,
     *((RULE, f"Verdicts: {counted(verdicts)}.") if verdicts else ()),
     *notes,
   )
