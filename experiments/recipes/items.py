@@ -11,7 +11,7 @@ PAPERS = {
   "spattack": "Spattack (AAAI 2025)",
   "gdmpd": "PSMU(V), PSMU++ and GDMPD (Yuan et al., 2023)",
 }
-_STATISTICS = "python -m experiments.statistics"
+_STATISTICS = "python -m experiments.data_statistics"
 _POPULARITY = "python -m experiments.popularity"
 _IMAGE_REPORT = "python -m experiments.image_report"
 
