@@ -62,11 +62,10 @@ def _interactions(dataset: Dataset) -> np.ndarray:
 
 def _work(argv: Sequence[str]) -> None:
   value = read_group("data_statistics", argv, _define_flags)
-  out_dir = pathlib.Path(value("out_dir"))
+  names, out_dir = comma_list("dataset", value("dataset")), pathlib.Path(value("out_dir"))
   use_folder(out_dir)
   # Nothing is evaluated, so that users with too few items to hold one out may stay.
-  datasets = [load(name, data_dir=value("data_dir"), too_few="train_only")
-              for name in comma_list("dataset", value("dataset"))]
+  datasets = [load(name, data_dir=value("data_dir"), too_few="train_only") for name in names]
   sizes = Table(
     "Sizes of data sets",
     ("data set", "source", "users", "items", "interactions", "per user", "sparsity, %", "remark"),
