@@ -151,7 +151,7 @@ def shown_metrics(wanted: Sequence[str], columns: Sequence[str], *, exposure: bo
 def _figures_of(flat: Mapping[str, Any], figures: Sequence[Figure]) -> dict[str, Printed]:
   result: dict[str, Printed] = {}
   for figure in figures:
-    if all(flat.get(name) == value for name, value in figure.where.items()):
+    if all(name in flat and flat[name] == value for name, value in figure.where.items()):
       result |= {name: Printed(value, figure.not_comparable) for name, value in figure.values.items()}
   return result
 
