@@ -52,6 +52,11 @@ def test_one_further_run_falls_within_as_often_as_stated():
     (0.51, (), "cannot tell: 0 seeds"),
     (0.51, (0.5,), "cannot tell: 1 seed"),
     (0.51, (0.4, 0.6, 0.5, 0.45, 0.55), "cannot tell: "),
+    # A little below and a little above .2 from end to end.
+    (0.51, (0.46, 0.5, 0.54, 0.48, 0.52), "agrees: [0.404"),
+    (0.51, (0.45, 0.5, 0.55, 0.47, 0.53), "cannot tell: [0.37"),
+    # Far outside a wide interval is no verdict either.
+    (0.01, (0.45, 0.5, 0.55, 0.47, 0.53), "cannot tell: [0.37"),
     # Two modes: near one, between them, beyond them.
     (0.9, (0.0, 0.95, 0.01, 0.97, 0.0), "agrees: 2 of 5 seeds"),
     (0.05, (0.0, 0.95, 0.01, 0.97, 0.0), "agrees: 3 of 5 seeds"),
