@@ -67,10 +67,25 @@ def _show_tables(tables: Sequence[Table], options: Options, finished: Sequence[C
 
 
 def _draw_curves(options: Options, finished: Sequence[Cell], console: Console) -> None:
-  file = options.out_dir / "utility_exposure.png"
-  of_recipe = {"wanted": RECIPES[options.recipes[0]].metrics} if options.recipes else {}
-  plot_utility_exposure(finished, options.out_dir, file, **of_recipe)
-  print_line(console, f"Picture: {file}")
+  """One picture; of several recipes one each, whose panels would be too many together."""
+  if len(options.recipes) < 2:
+    of_recipe = {"wanted": RECIPES[options.recipes[0]].metrics} if options.recipes else {}
+    pictures = [(finished, "utility_exposure.png", of_recipe)]
+  else:
+    pictures = [
+      (_finished_of(name, options, finished), f"utility_exposure_{name}.png", {"wanted": RECIPES[name].metrics})
+      for name in options.recipes
+    ]
+  for cells, name, wanted in pictures:
+    if cells:
+      plot_utility_exposure(cells, options.out_dir, options.out_dir / name, **wanted)
+      print_line(console, f"Picture: {options.out_dir / name}")
+
+
+def _finished_of(name: str, options: Options, finished: Sequence[Cell]) -> list[Cell]:
+  """The finished cells of one of the recipes."""
+  own = {cell.without_data for cell in cells_of_recipe(name, options)}
+  return [cell for cell in finished if cell.without_data in own]
 
 
 def _draw_images(options: Options, finished: Sequence[Cell], console: Console) -> None:
@@ -85,8 +100,7 @@ def tables_of(options: Options, finished: Sequence[Cell], results: pl.DataFrame)
   """A table per recipe, or one of the grid; the comparison with runs without attack; what every round tells."""
   tables = []
   for name in options.recipes:
-    own = {cell.without_data for cell in cells_of_recipe(name, options)}
-    cells = [cell for cell in finished if cell.without_data in own]
+    cells = _finished_of(name, options, finished)
     if cells:
       notes = [QUICK_NOTE] if options.scale == "quick" else []
       tables.append(recipe_table(RECIPES[name], cells, results, options.settings, notes))

@@ -208,6 +208,18 @@ def test_recipes_show_the_papers_figures_where_they_belong(sweep, command, monke
   assert "er@10 paper" not in (command.folder / "table.md").read_text()
 
 
+def test_each_of_several_recipes_has_a_table_and_a_picture(sweep, command, monkeypatch):
+  own = dict(flag.removeprefix("--").split("=", 1) for flag in command.arguments() if not flag.startswith("--out_dir"))
+  for name, attack in (("first", "none"), ("second", "random")):
+    recipe = Recipe(name.title(), "", ({**own, "attack": attack, "seed": "0"},), ("er@10",))
+    monkeypatch.setitem(RECIPES, name, recipe)
+  assert sweep("--recipe=first,second") == 0
+  text = (command.folder / "table.md").read_text()
+  assert "**First**" in text and "**Second**" in text
+  pictures = sorted(file.name for file in command.folder.glob("*.png"))
+  assert pictures == ["utility_exposure_first.png", "utility_exposure_second.png"]
+
+
 def test_without_matplotlib_only_the_picture_is_missing(sweep, command, monkeypatch, capsys):
   monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
   assert sweep("--seed=0") == 0
