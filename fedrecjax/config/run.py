@@ -25,6 +25,7 @@ from fedrecjax.config.sections import (
   hint,
   require,
 )
+from fedrecjax.config.training_presets import TRAINING_PRESET_FIELD, TRAINING_PRESETS
 from fedrecjax.defenses import DEFENSES
 from fedrecjax.methods.fields import (
   as_declared,
@@ -231,13 +232,13 @@ def from_flat(values: dict[str, Any]) -> RunConfig:
 
   Args:
     values: plain values as :meth:`RunConfig.flat` makes them (JSON's lists are accepted for tuples). "eval.preset"
-      stands for the fields of a paper's protocol (:data:`fedrecjax.config.presets.PRESETS`), which other fields
-      override.
+      stands for the fields of a paper's protocol (:data:`fedrecjax.config.presets.PRESETS`) and "train.preset" for how
+      a paper trains the model (:data:`fedrecjax.config.training_presets.TRAINING_PRESETS`); other fields override them.
 
   Raises:
     ConfigError: for an unknown or foreign field or an impossible value.
   """
-  values = _with_given_targets(_with_preset(values))
+  values = _with_given_targets(_with_training_preset(_with_preset(values)))
   dataset, seed = values.pop("dataset", "synthetic"), as_declared(int, values.pop("seed", 0))
   require(fits(int, seed) and 0 <= seed < 2**31, "seed", "an integer of at least 0 and below 2^31", seed)
   names = {"model": values.pop("model", "mf"), "attack": values.pop("attack", "none"),
@@ -283,6 +284,21 @@ def _with_preset(values: dict[str, Any]) -> dict[str, Any]:
     return rest
   require(name in PRESETS, PRESET_FIELD, f"one of {', '.join(PRESETS)}", name)
   return PRESETS[name] | rest
+
+
+def _with_training_preset(values: dict[str, Any]) -> dict[str, Any]:
+  name, model = values.get(TRAINING_PRESET_FIELD), values.get("model", "mf")
+  rest = {field: value for field, value in values.items() if field != TRAINING_PRESET_FIELD}
+  if name is None:
+    return rest
+  require(name in TRAINING_PRESETS, TRAINING_PRESET_FIELD, f"one of {', '.join(TRAINING_PRESETS)}", name)
+  common, models = TRAINING_PRESETS[name]
+  if model not in models and "train.learning_rate" not in rest:
+    raise ConfigError(f"{TRAINING_PRESET_FIELD}={name} has a train.learning_rate for {', '.join(models)}, and none for"
+                      f" {model}; give your own")
+  present = {"train", model, *defense_parts(values.get("defense", "none"))}
+  fields = {**common, **models.get(model, {})}
+  return {field: value for field, value in fields.items() if field.partition(".")[0] in present} | rest
 
 
 def _instance(config: type, owner: str, arguments: dict[str, Any]) -> Any:

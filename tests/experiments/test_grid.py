@@ -153,17 +153,6 @@ def test_names_tell_cells_apart():
   assert "synthetic mf random none seed=0 attacker.num_targets=2 random.max_rows=6" in names
 
 
-def test_recipes_are_grids_whose_figures_belong_to_rows():
-  for name, recipe in RECIPES.items():
-    cells = expand(recipe.settings, {})
-    assert cells, name
-    for figure in recipe.figures:
-      assert any(all(cell.flat[field] == value for field, value in figure.where.items()) for cell in cells)
-      assert all(0 <= value <= 1 for value in figure.values.values())
-      assert set(figure.values) <= set(recipe.metrics)
-  assert len(expand(RECIPES["pieck_table3"].settings, {})) == 20
-
-
 @pytest.mark.parametrize(
   ("settings", "message"),
   [
