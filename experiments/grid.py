@@ -22,7 +22,7 @@ from fedrecjax.config import (
   owner_of,
   owners,
   parse,
-  unset_fields,
+  with_unset,
 )
 from fedrecjax.config.presets import PRESET_FIELD, PROTOCOL_FIELDS
 from fedrecjax.config.training_presets import TRAINING_FIELDS, TRAINING_PRESET_FIELD
@@ -179,7 +179,7 @@ def select(cells: Sequence[Cell], wanted: Mapping[str, Sequence[str]]) -> list[C
   Raises:
     UsageError: if no cell has such a field, or none is left.
   """
-  flats = [{**unset_fields(), **cell.flat} for cell in cells]
+  flats = [with_unset(cell.flat) for cell in cells]
   for field in wanted:
     if not any(field in flat for flat in flats):
       raise UsageError(f"--only: no cell has a field {field}")
@@ -318,10 +318,8 @@ def varying_fields(cells: Sequence[Cell]) -> list[str]:
   A field counts only where it means something: what attackers have in common is left aside in cells without attack.
   """
   values: dict[str, set[str]] = {}
-  unset = unset_fields()
   for cell in cells:
-    # Axes come first, and fields that are not set last.
-    for name, value in (cell.flat | {name: unset[name] for name in unset if name not in cell.flat}).items():
+    for name, value in with_unset(cell.flat).items():
       if not (name.startswith("attacker.") and cell.flat["attack"] == "none"):
         values.setdefault(name, set()).add(repr(value))
   return [name for name, seen in values.items() if len(seen) > 1]
@@ -338,6 +336,11 @@ def shown(value: Any) -> str:
   if isinstance(value, (list, tuple)):
     return "+".join(str(part) for part in value)
   return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def label(flat: Mapping[str, Any], name: str) -> str:
+  """A field of a flat configuration as it is written on the command line; "-" where it does not apply."""
+  return shown(with_unset(flat).get(name))
 
 
 def cell_name(cell: Cell, varying: Iterable[str]) -> str:

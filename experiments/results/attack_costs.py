@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from experiments.grid import Cell, shown
+from experiments.grid import Cell, label
 from experiments.results.cell_files import read_per_user
 from experiments.results.report import group_by_seed, label_fields, text_of
 from experiments.tables import Table
@@ -63,7 +63,7 @@ def compare_with_unattacked(cells: Sequence[Cell], out_dir: pathlib.Path) -> Tab
       comparisons = [_comparison(frames_of, metric) for metric in _COMPARED]
     except ValueError:
       continue
-    own = (*(shown(group.flat.get(name)) for name in labels), str(len(pairs)), str(comparisons[0].over_users.size))
+    own = (*(label(group.flat, name) for name in labels), str(len(pairs)), str(comparisons[0].over_users.size))
     compared.append((own, comparisons))
   if not compared:
     return None

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from experiments.grid import Cell, expand, shown, varying_fields
+from experiments.grid import Cell, expand, label, varying_fields
 from experiments.recipes.recipe import Figure, Recipe
 from experiments.tables import Table
 from experiments.verdicts import RULE, counted, verdict
 from fedrecjax.attacks import UNTARGETED
-from fedrecjax.config import from_flat
+from fedrecjax.config import from_flat, with_unset
 from fedrecjax.metrics.stats import Interval, mean_interval
 
 MEAN_NOTE = (
@@ -105,7 +105,7 @@ def summarise(
   rows, verdicts = [], []
   for group, values in zip(groups, paper, strict=True):
     measured = [rows_by_hash[cell.hash] for cell in group.cells]
-    row = [*(shown(group.flat.get(name)) for name in labels), str(len(group.cells))]
+    row = [*(label(group.flat, name) for name in labels), str(len(group.cells))]
     diverged = [one["diverged_at_epoch"] for one in measured if one.get("diverged_at_epoch") is not None]
     for name in chosen:
       seeds = [value for one in measured if (value := one.get(name)) is not None]
@@ -150,8 +150,9 @@ def shown_metrics(wanted: Sequence[str], columns: Sequence[str], *, exposure: bo
 
 def _figures_of(flat: Mapping[str, Any], figures: Sequence[Figure]) -> dict[str, Printed]:
   result: dict[str, Printed] = {}
+  own = with_unset(flat)
   for figure in figures:
-    if all(name in flat and flat[name] == value for name, value in figure.where.items()):
+    if all(name in own and own[name] == value for name, value in figure.where.items()):
       result |= {name: Printed(value, figure.not_comparable) for name, value in figure.values.items()}
   return result
 

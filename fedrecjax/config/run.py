@@ -7,13 +7,12 @@ import functools
 import hashlib
 import json
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fedrecjax.attacks import ATTACKS
 from fedrecjax.config.presets import PRESET_FIELD, PRESETS
 from fedrecjax.config.sections import (
-  IF_SET,
   SECTIONS,
   AttackerConfig,
   ConfigError,
@@ -28,6 +27,7 @@ from fedrecjax.config.sections import (
 from fedrecjax.config.training_presets import TRAINING_PRESET_FIELD, TRAINING_PRESETS
 from fedrecjax.defenses import DEFENSES
 from fedrecjax.methods.fields import (
+  IF_SET,
   as_declared,
   as_name,
   expected,
@@ -170,10 +170,27 @@ def unset_fields() -> dict[str, Any]:
   >>> unset_fields()["data.user_core"]
   0
   """
-  return {
-    f"{owner}.{field.name}": field.default
-    for owner, section in SECTIONS.items() for field in dataclasses.fields(section) if field.metadata.get(IF_SET)
-  }
+  return {name: default for owner, config in owners().items() for name, default in _unset_of(owner, config)}
+
+
+def _unset_of(owner: str, config: type) -> list[tuple[str, Any]]:
+  return [(f"{owner}.{one.name}", one.default) for one in dataclasses.fields(config) if one.metadata.get(IF_SET)]
+
+
+def with_unset(flat: Mapping[str, Any]) -> dict[str, Any]:
+  """A flat configuration, and behind its fields the defaults of those that apply to it and are not set.
+
+  Args:
+    flat: from :meth:`RunConfig.flat`.
+
+  >>> with_unset(from_flat({}).flat())["data.user_core"]
+  0
+  """
+  parts = [("model", flat["model"]), ("attack", flat["attack"])]
+  parts += [("defense", part) for part in defense_parts(flat["defense"])]
+  present = {**SECTIONS, **{owner_of(kind, name): REGISTRIES[kind][name].config for kind, name in parts}}
+  unset = {name: default for owner, config in present.items() for name, default in _unset_of(owner, config)}
+  return {**flat, **{name: default for name, default in unset.items() if name not in flat}}
 
 
 def field_help(owner: str, field: str) -> str:

@@ -12,6 +12,7 @@ from experiments.grid import (
   expand,
   field_values,
   in_order_of_structure,
+  label,
   of_data,
   parse_only,
   parse_shard,
@@ -142,6 +143,10 @@ def test_fields_that_joined_later_are_there_where_they_are_set():
   assert varying_fields(cells) == ["data.min_rating"] and varying_fields(cells[:1]) == []
   assert select(cells, parse_only("data.min_rating=-")) == cells[:1]
   assert select(cells, parse_only("data.min_rating=4.0")) == cells[1:]
+  cells = expand([{}], {"attack": "none,pieck_ipe", "pieck_ipe.partition": "true,false"})
+  assert varying_fields(cells) == ["attack", "pieck_ipe.partition"]
+  assert [label(cell.flat, "pieck_ipe.partition") for cell in cells] == ["-", "true", "false"]
+  assert select(cells, parse_only("pieck_ipe.partition=true")) == cells[1:2]
 
 
 def test_names_tell_cells_apart():

@@ -5,6 +5,7 @@ import pytest
 from experiments.grid import expand
 from experiments.recipes import GROUPS, ITEMS, PAPERS, RECIPES
 from experiments.results.report import group_by_seed
+from fedrecjax.config import with_unset
 
 # The tables and figures of results of the five papers.
 NAMES = {
@@ -58,7 +59,7 @@ def test_a_recipe_is_a_grid_with_a_source(name):
 @pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if recipe.figures])
 def test_every_figure_belongs_to_one_row_and_one_field(name):
   recipe = RECIPES[name]
-  rows = [group.flat for group in group_by_seed(expand(recipe.settings, {}))]
+  rows = [with_unset(group.flat) for group in group_by_seed(expand(recipe.settings, {}))]
   taken = set()
   for figure in recipe.figures:
     (place,) = [
