@@ -22,9 +22,10 @@ from fedrecjax.config import (
   owner_of,
   owners,
   parse,
-  unset_fields,
+  with_unset,
 )
 from fedrecjax.config.presets import PRESET_FIELD, PROTOCOL_FIELDS
+from fedrecjax.config.training_presets import TRAINING_FIELDS, TRAINING_PRESET_FIELD
 from fedrecjax.datasets import NAMED_SETS, data_digest
 from fedrecjax.datasets.given_splits import named_parts
 from fedrecjax.defenses import chain
@@ -59,13 +60,14 @@ class Cell(NamedTuple):
     return self.config.hash()
 
 
-def expand(blocks: Sequence[Settings], overrides: Settings) -> list[Cell]:
+def expand(blocks: Sequence[Settings], overrides: Settings, *, all_concern: bool = True) -> list[Cell]:
   """The cells of a sweep, in an order in which neighbours share compiled programs.
 
   Args:
     blocks: each a product of axes; axes and fields left out have their defaults.
-    overrides: settings that replace those of every block, "eval.preset" the whole evaluation protocol. Each must
-      concern at least one cell.
+    overrides: settings that replace those of every block, "eval.preset" the whole evaluation protocol, "train.preset"
+      all of how it trains.
+    all_concern: whether each override must concern at least one cell.
 
   Returns:
     Different cells; of those that come out the same only the first is kept.
@@ -90,7 +92,7 @@ def expand(blocks: Sequence[Settings], overrides: Settings) -> list[Cell]:
         cell = Cell(config, config.flat(), config.hash())
         cells.setdefault(cell.hash, cell)
   foreign = [name for name in overrides if name not in AXES and name not in applied]
-  if foreign:
+  if foreign and all_concern:
     raise UsageError(
       f"--{foreign[0]} belongs to {foreign[0].partition('.')[0]}, which takes part in no cell of the grid;"
       " add it to --model, --attack or --defense, or leave the flag out"
@@ -101,9 +103,10 @@ def expand(blocks: Sequence[Settings], overrides: Settings) -> list[Cell]:
 
 def _grid(block: Settings, overrides: Settings) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
   """The values of the axes of a block, those that are given, and of its fields."""
-  if PRESET_FIELD in overrides:
-    # Else what a block says of the protocol would override the preset.
-    block = {name: text for name, text in block.items() if name not in PROTOCOL_FIELDS}
+  for preset, fields in ((PRESET_FIELD, PROTOCOL_FIELDS), (TRAINING_PRESET_FIELD, TRAINING_FIELDS)):
+    if preset in overrides:
+      # Else what a block says of the protocol or of training would override the preset.
+      block = {name: text for name, text in block.items() if name not in fields}
   merged = {**block, **overrides}
   if "attacker.target_items" in overrides and "attacker.targets" not in overrides:
     merged["attacker.targets"] = "given"
@@ -179,7 +182,7 @@ def select(cells: Sequence[Cell], wanted: Mapping[str, Sequence[str]]) -> list[C
   Raises:
     UsageError: if no cell has such a field, or none is left.
   """
-  flats = [{**unset_fields(), **cell.flat} for cell in cells]
+  flats = [with_unset(cell.flat) for cell in cells]
   for field in wanted:
     if not any(field in flat for flat in flats):
       raise UsageError(f"--only: no cell has a field {field}")
@@ -243,7 +246,7 @@ def field_values(name: str, text: str) -> list[Any]:
   >>> field_values("train.learning_rate", "0.5,1"), field_values("eval.ks", "5+10")
   ([0.5, 1.0], [(5, 10)])
   """
-  if name == PRESET_FIELD:
+  if name in (PRESET_FIELD, TRAINING_PRESET_FIELD):
     return [part.strip() for part in text.split(",")]
   owner, _, field = name.partition(".")
   annotations = typing.get_type_hints(owners().get(owner, object))
@@ -324,10 +327,8 @@ def varying_fields(cells: Sequence[Cell]) -> list[str]:
   A field counts only where it means something: what attackers have in common is left aside in cells without attack.
   """
   values: dict[str, set[str]] = {}
-  unset = unset_fields()
   for cell in cells:
-    # Axes come first, and fields that are not set last.
-    for name, value in (cell.flat | {name: unset[name] for name in unset if name not in cell.flat}).items():
+    for name, value in with_unset(cell.flat).items():
       if not (name.startswith("attacker.") and cell.flat["attack"] == "none"):
         values.setdefault(name, set()).add(repr(value))
   return [name for name, seen in values.items() if len(seen) > 1]
@@ -344,6 +345,11 @@ def shown(value: Any) -> str:
   if isinstance(value, (list, tuple)):
     return "+".join(written(part) for part in value)
   return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def label(flat: Mapping[str, Any], name: str) -> str:
+  """A field of a flat configuration as it is written on the command line; "-" where it does not apply."""
+  return shown(with_unset(flat).get(name))
 
 
 def cell_name(cell: Cell, varying: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ cover, and how far the vectors of the two lie apart.
 
 from __future__ import annotations
 
+import math
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import polars as pl
 from experiments.atomic_files import new_file
 from experiments.command_line import FlagGroup, command, output, read_group
 from experiments.errors import UsageError
+from experiments.recipes.printed_statistics import PRINTED_COVERAGE, PRINTED_DIVERGENCE
 from experiments.tables import Table, print_and_write
 from fedrecjax.analysis import (
   covered_users,
@@ -39,6 +41,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
   "mf": {"train.learning_rate": 1.0},
   "ncf": {"train.learning_rate": 0.005},
 }
+_PRINTED_ROUND = 200
 _MOVING, _SIZES = 50, (1, 10, 50, 150)
 
 
@@ -83,6 +86,24 @@ def alignment_rows(dataset: Dataset, state: Snapshot) -> list[dict[str, Any]]:
   return rows
 
 
+def with_printed(rows: Sequence[dict[str, Any]], dataset: str, model: str) -> list[dict[str, Any]]:
+  """The rows of Table II with the paper's figures beside, which are of MovieLens-100K at round 200.
+
+  Args:
+    rows: from :func:`alignment_rows`.
+    dataset: name of the data set.
+    model: `mf` or `ncf`.
+  """
+  if dataset != "ml-100k":
+    return list(rows)
+  found = []
+  for row in rows:
+    size = row["items"] if row["round"] == _PRINTED_ROUND else 0
+    printed = (PRINTED_DIVERGENCE[model].get(size, math.nan), PRINTED_COVERAGE.get(size, math.nan))
+    found.append({**row, "PKL paper": printed[0], "UCR paper": printed[1]})
+  return found
+
+
 def _work(argv: Sequence[str]) -> None:
   value = read_group("popularity", argv, _define_flags)
   rounds = _rounds(value("rounds"))
@@ -92,7 +113,10 @@ def _work(argv: Sequence[str]) -> None:
   title = f"{dataset.name}, {name}, no attack"
   tables = [
     _table(f"{title}: the {_MOVING} items that a round moves most", mined_rows(dataset, states, rounds)),
-    _table(f"{title}: popular items and the users who have one", alignment_rows(dataset, states[last])),
+    _table(
+      f"{title}: popular items and the users who have one",
+      with_printed(alignment_rows(dataset, states[last]), dataset.name, name),
+    ),
   ]
   _write(tables, pathlib.Path(value("out_dir")))
 
@@ -128,7 +152,9 @@ def _define_flags(group: FlagGroup) -> None:
 
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:
   def shown(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+      return "-" if math.isnan(value) else f"{value:.4f}"
+    return str(value)
 
   cells = tuple(tuple(shown(value) for value in row.values()) for row in rows)
   return Table(title, tuple(rows[0]), cells, num_labels=2)

@@ -24,37 +24,17 @@ from experiments.command_line import (
 )
 from experiments.data.block import data_lines
 from experiments.data.load import load_dataset
-from experiments.data.papers import printed_of
 from experiments.data.plot import plot_popularity
+from experiments.data.tables import popularity_table, statistics_table
 from experiments.grid import shown
 from experiments.results.plots import PlotError
-from experiments.tables import Table, print_and_write
+from experiments.tables import print_and_write
 from fedrecjax.analysis import Summary, summarize
 from fedrecjax.config import DataConfig, field_help, parse
 from fedrecjax.datasets import NAMED_SETS, DataError, Dataset, Reading
 from fedrecjax.datasets.named import data_files
 
 _FIELDS = {field.name: field.default for field in dataclasses.fields(DataConfig)} | {"too_few": "train_only"}
-
-
-def statistics_table(summaries: Sequence[Summary]) -> Table | None:
-  """Our numbers and those that papers print, a row each; None if no paper prints any."""
-  rows, notes = [], []
-  for one in summaries:
-    printed = printed_of(one.name)
-    if not printed:
-      continue
-    per_user = f"{one.interactions / one.users:.1f}"
-    density = f"{100 * one.density:.2f}"
-    rows.append((one.name, "here", *_counts(one.users, one.items, one.interactions), per_user, density))
-    for row in printed:
-      rows.append((one.name, row.source, *_counts(row.users, row.items, row.interactions), row.per_user, row.density))
-      if row.note:
-        notes.append(f"{one.name}, {row.source}: {row.note}")
-  if not rows:
-    return None
-  header = ("data set", "from", "users", "items", "interactions", "of a user", "density, %")
-  return Table("Data sets as papers print them", header, tuple(rows), 2, tuple(notes))
 
 
 def _work(argv: Sequence[str]) -> None:
@@ -74,9 +54,8 @@ def _work(argv: Sequence[str]) -> None:
     for line in data_lines(summary, dataset.reading):
       print_line(console, line)
   _write([_row(*one) for one in zip(datasets, summaries, strict=True)], out_dir / "data.csv")
-  table = statistics_table(summaries)
-  if table is not None:
-    print_and_write([table], out_dir / "data.md", console)
+  tables = [statistics_table(summaries), popularity_table(datasets)]
+  print_and_write([table for table in tables if table is not None], out_dir / "data.md", console)
   try:
     plot_popularity(datasets, out_dir / "popularity.png")
     print_line(console, f"Picture: {out_dir / 'popularity.png'}")
@@ -90,10 +69,6 @@ def _define_flags(group: FlagGroup) -> None:
   group.out_dir()
   for name, default in _FIELDS.items():
     group.text(f"data.{name}", "none" if default is None else shown(default), field_help("data", name))
-
-
-def _counts(*numbers: int) -> tuple[str, ...]:
-  return tuple(f"{number:,}" for number in numbers)
 
 
 def _row(dataset: Dataset, summary: Summary) -> dict[str, Any]:

@@ -5,19 +5,13 @@ from collections.abc import Mapping
 from experiments.recipes.psmu import BLIND_MODELS
 from experiments.recipes.recipe import Recipe
 
-_GDMPD = "Yuan et al., Manipulating Visually-aware Federated Recommender Systems and Its Countermeasures, 2023"
+GDMPD = "Yuan et al., Manipulating Visually-aware Federated Recommender Systems and Its Countermeasures, 2023"
 _SETTINGS: Mapping[str, str] = {
   "model": "vncf",
   "attack": "none,psmu,psmu_v,psmu_pp",
   "defense": "none,gdmpd_unguided,gdmpd",
   "eval.preset": "psmu",
-  "train.epochs": "20",
-  "train.clients_per_round": "256",
-  "train.loss": "bce",
-  "train.num_negatives": "4",
-  "train.learning_rate": "0.001",
-  "train.server_optimizer": "adam",
-  "train.client_optimizer": "adam",
+  "train.preset": "psmu",
   # Of 943 users the paper's 0.1 % would be nobody.
   "attacker.malicious_ratio": "0.01",
   "attacker.targets": "least_popular",
@@ -47,7 +41,7 @@ IMAGES_DEMO = Recipe(
 
 GDMPD_ML100K = Recipe(
   title="attacks by images and GDMPD, VNCF on ML-100K with posters",
-  reference=f"{_GDMPD}, Figures 5 and 7, on another set of data",
+  reference=f"{GDMPD}, Figures 5 and 7, on another set of data",
   settings=(
     {
       **_SETTINGS,
@@ -74,7 +68,7 @@ _POSTERS: Mapping[str, str] = {
 }
 VISUAL_SHARES_ML100K = Recipe(
   title="shares of malicious clients that PSMU needs without and with images, ML-100K with posters",
-  reference=f"{_GDMPD}, Figure 4, on another set of data",
+  reference=f"{GDMPD}, Figure 4, on another set of data",
   settings=(
     *({**_PSMU, "attacker.malicious_ratio": f"{_SHARES},0.03,0.1", **model} for model in BLIND_MODELS),
     *({**_PSMU, **_POSTERS, "model": model} for model in ("vncf", "lightvgcn")),

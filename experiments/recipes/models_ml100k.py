@@ -2,45 +2,22 @@
 
 from collections.abc import Mapping
 
-from experiments.recipes.pieck import PIECK, PIECK_ML100K
+from experiments.recipes.pieck import PIECK
 from experiments.recipes.recipe import Figure, Recipe
 
 SPATTACK = "Spattack (AAAI 2025)"
 _COMMON = {
   "dataset": "ml-100k", "attack": "none", "defense": "none", "eval.every": "10", "eval.ks": "10", "seed": "0-2",
 }
-_TRAIN_PIECK = {
-  name: value for name, value in PIECK_ML100K.items() if name.startswith("train.") and name != "train.epochs"
-}
-# Plain gradients of sums, one mean per item, all clients in every round, an L2 term on every copy.
-TRAIN_SPATTACK = {
-  "train.epochs": "200", "train.clients_per_round": "943", "train.loss": "bpr", "train.reduction": "sum",
-  "train.learning_rate": "0.01", "train.l2": "0.1", "train.l2_rows": "copies", "none.scale": "mean",
-}
 # 950 rounds visit every user as often as the paper's 6,000 on MovieLens-1M.
-TRAIN_CLUSTER = {
-  "train.epochs": "50", "train.clients_per_round": "50", "train.participation": "uniform", "train.loss": "bpr",
-  "train.reduction": "mean", "train.server_optimizer": "adam", "train.l2": "1e-5", "train.l2_rows": "table",
-  "none.scale": "mean", "none.scope": "client", "none.weights": "samples",
-}
 _SETTINGS: tuple[Mapping[str, str], ...] = (
-  {**_TRAIN_PIECK, "model": "mf", "mf.dim": "32", "train.epochs": "300"},
-  {**TRAIN_SPATTACK, "model": "mf", "mf.dim": "32"},
-  {
-    **TRAIN_CLUSTER, "model": "mf", "mf.dim": "64", "train.learning_rate": "0.002",
-    "train.client_optimizer": "adam_table", "train.dropout": "0.2",
-  },
-  {
-    **_TRAIN_PIECK, "model": "ncf", "ncf.dim": "8", "ncf.hidden": "8+8", "train.epochs": "60",
-    "train.learning_rate": "0.005",
-  },
-  {
-    "model": "lightgcn", "lightgcn.dim": "32", "lightgcn.hidden": "32+16", "train.epochs": "100",
-    "train.clients_per_round": "256", "train.loss": "bce", "train.reduction": "mean", "train.num_negatives": "4",
-    "train.server_optimizer": "adam", "train.client_optimizer": "adam", "train.learning_rate": "0.001",
-  },
-  {**TRAIN_SPATTACK, "model": "fedgnn", "fedgnn.dim": "32"},
-  {**TRAIN_CLUSTER, "model": "sasrec", "sasrec.length": "100", "train.learning_rate": "0.001"},
+  {"train.preset": "pieck", "model": "mf"},
+  {"train.preset": "spattack", "model": "mf", "train.clients_per_round": "943"},
+  {"train.preset": "cluster_union", "model": "mf"},
+  {"train.preset": "pieck", "model": "ncf"},
+  {"train.preset": "psmu", "model": "lightgcn", "train.epochs": "100"},
+  {"train.preset": "spattack", "model": "fedgnn", "train.clients_per_round": "943"},
+  {"train.preset": "cluster_union", "model": "sasrec", "sasrec.length": "100"},
 )
 _PROTOCOLS = ({"eval.candidates": "all"}, {"eval.candidates": "sampled", "eval.num_negatives": "99"})
 

@@ -9,13 +9,8 @@ _SETTINGS: Mapping[str, str] = {
   "dataset": "ml-1m",
   "defense": "none",
   "eval.preset": "psmu",
+  "train.preset": "psmu",
   "train.epochs": "16",
-  "train.clients_per_round": "256",
-  "train.loss": "bce",
-  "train.num_negatives": "4",
-  "train.learning_rate": "0.001",
-  "train.server_optimizer": "adam",
-  "train.client_optimizer": "adam",
   "attack": "none,psmu",
   "attacker.malicious_ratio": "0.001",
   "attacker.targets": "least_popular",
@@ -23,8 +18,8 @@ _SETTINGS: Mapping[str, str] = {
   "seed": "0-2",
 }
 BLIND_MODELS: tuple[Mapping[str, str], ...] = (
-  {"model": "ncf", "ncf.dim": "32", "ncf.hidden": "32+16"},
-  {"model": "lightgcn", "lightgcn.dim": "32", "lightgcn.layers": "1", "lightgcn.hidden": "32+16"},
+  {"model": "ncf"},
+  {"model": "lightgcn"},
 )
 
 PSMU_ML1M = Recipe(

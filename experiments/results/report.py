@@ -1,23 +1,25 @@
-"""What a sweep has found: a table with intervals over seeds, the paper's figures, and paired comparisons."""
+"""What a sweep has found: a table with intervals over seeds, the paper's figures and verdicts."""
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from experiments.grid import Cell, expand, shown, varying_fields
+from experiments.grid import Cell, expand, label, varying_fields
 from experiments.recipes.recipe import Figure, Recipe
-from experiments.results.cell_files import read_per_user
 from experiments.tables import Table
+from experiments.verdicts import RULE, counted, verdict
 from fedrecjax.attacks import UNTARGETED
-from fedrecjax.config import from_flat, owner_of
-from fedrecjax.metrics.stats import Interval, mean_interval, paired_difference
+from fedrecjax.config import from_flat, with_unset
+from fedrecjax.metrics.stats import Interval, mean_interval
 
+MEAN_NOTE = (
+  "Mean over seeds ± half of the 95 % interval (Student's t); the last evaluation point. Where the interval leaves"
+  " [0, 1] or is wider than .3, the seeds' own values."
+)
 _PREFERRED_METRICS = ("hr@10", "ndcg@10", "er@5", "er@10")
-_COMPARED = ("hr@10", "ndcg@10")
 
 
 class Group(NamedTuple):
@@ -30,6 +32,18 @@ class Group(NamedTuple):
 
   flat: dict[str, Any]
   cells: list[Cell]
+
+
+class Printed(NamedTuple):
+  """A paper's figure beside one of ours.
+
+  Attributes:
+    value: as printed, a rate.
+    not_comparable: see :class:`experiments.recipes.recipe.Figure`.
+  """
+
+  value: float
+  not_comparable: str
 
 
 def group_by_seed(cells: Sequence[Cell]) -> list[Group]:
@@ -69,7 +83,7 @@ def summarise(
     results: one row per cell, from :func:`experiments.results.cell_files.rebuild_results`.
     title: of the table.
     metrics: columns to show; by default the usual ones that were measured.
-    figures: what a paper prints; a column of the paper's stands beside each of ours that it has.
+    figures: what a paper prints; a column of the paper's and a verdict stand beside each of ours that it has.
     figures_of: the configurations that they belong to, by hash without seed; beside others none stands.
     notes: lines to add.
 
@@ -87,23 +101,27 @@ def summarise(
   printed = [name for name in chosen if any(name in values for values in paper)]
   header = [*labels, "seeds"]
   for name in chosen:
-    header += [name, f"{name} paper"] if name in printed else [name]
-  rows = []
+    header += [name, f"{name} paper", f"{name} verdict"] if name in printed else [name]
+  rows, verdicts = [], []
   for group, values in zip(groups, paper, strict=True):
     measured = [rows_by_hash[cell.hash] for cell in group.cells]
-    row = [*(shown(group.flat.get(name)) for name in labels), str(len(group.cells))]
+    row = [*(label(group.flat, name) for name in labels), str(len(group.cells))]
     diverged = [one["diverged_at_epoch"] for one in measured if one.get("diverged_at_epoch") is not None]
     for name in chosen:
-      mean = _mean([one.get(name) for one in measured])
+      seeds = [value for one in measured if (value := one.get(name)) is not None]
+      mean = _mean(seeds)
       row.append(_with_diverged(mean, diverged) if name == chosen[0] else mean)
-      if name in printed:
-        row.append(f"{values[name]:.4f}" if name in values else "-")
+      if name in values:
+        verdicts.append(verdict(values[name].value, seeds, values[name].not_comparable))
+        row += [f"{values[name].value:.4f}", str(verdicts[-1])]
+      elif name in printed:
+        row += ["-", "-"]
     walls = [one["wall_s"] for one in measured if one["wall_s"] is not None]
     row.append(f"{sum(walls) / len(walls):.1f}" if walls else "-")
     rows.append(tuple(row))
   all_notes = (
-    "Mean over seeds ± half of the 95 % interval (Student's t); the last evaluation point. Where the interval leaves"
-    " [0, 1] or is wider than .3, the seeds' own values.",
+    MEAN_NOTE,
+    *((RULE, f"Verdicts: {counted(verdicts)}.") if verdicts else ()),
     *notes,
   )
   return Table(title, (*header, "wall_s"), tuple(rows), len(labels), all_notes)
@@ -130,22 +148,22 @@ def shown_metrics(wanted: Sequence[str], columns: Sequence[str], *, exposure: bo
   return found
 
 
-def _figures_of(flat: Mapping[str, Any], figures: Sequence[Figure]) -> dict[str, float]:
-  result: dict[str, float] = {}
+def _figures_of(flat: Mapping[str, Any], figures: Sequence[Figure]) -> dict[str, Printed]:
+  result: dict[str, Printed] = {}
+  own = with_unset(flat)
   for figure in figures:
-    if all(flat.get(name) == value for name, value in figure.where.items()):
-      result |= figure.values
+    if all(name in own and own[name] == value for name, value in figure.where.items()):
+      result |= {name: Printed(value, figure.not_comparable) for name, value in figure.values.items()}
   return result
 
 
-def _mean(values: Sequence[float | None]) -> str:
-  known = [value for value in values if value is not None]
-  if not known:
+def _mean(values: Sequence[float]) -> str:
+  if not values:
     return "-"
-  interval = mean_interval(known)
+  interval = mean_interval(values)
   half = interval.half_width or 0.0
   if half > 0.15 or interval.mean - half < 0 or interval.mean + half > 1:
-    return " ".join(f"{value:.4f}" for value in known)
+    return " ".join(f"{value:.4f}" for value in values)
   return text_of(interval)
 
 
@@ -171,68 +189,26 @@ def text_of(interval: Interval, sign: str = "") -> str:
   return f"{interval.mean:{sign}.4f}{half}"
 
 
-def compare_with_unattacked(cells: Sequence[Cell], out_dir: pathlib.Path) -> Table | None:
-  """What each attack costs benign users, user by user.
+def recipe_table(
+  recipe: Recipe,
+  cells: Sequence[Cell],
+  results: pl.DataFrame,
+  overrides: Mapping[str, str],
+  further: Sequence[str] = (),
+) -> Table:
+  """The table of a recipe, beside the paper's figures where it has some.
 
   Args:
-    cells: finished cells; an attacked one is compared with the one of the same seed and the same configuration
-      without attack.
-    out_dir: folder of the results.
-
-  Returns:
-    The paired differences in hr@10 and ndcg@10 of every attacked configuration, or None if no cell has its counterpart.
+    recipe: whose table it is.
+    cells: the finished ones of it.
+    results: one row per cell.
+    overrides: flags by which the recipe was changed.
+    further: notes to add.
   """
-  by_hash = {cell.without_data: cell for cell in cells}
-  labels = label_fields(cells)
-  frames: dict[str, pl.DataFrame] = {}
-
-  def values(chosen: Sequence[Cell]) -> pl.DataFrame:
-    for cell in chosen:
-      if cell.hash not in frames:
-        frames[cell.hash] = read_per_user(out_dir, cell)
-    return pl.concat([frames[cell.hash].select("user", *_COMPARED) for cell in chosen])
-
-  rows = []
-  for group in group_by_seed([cell for cell in cells if cell.flat["attack"] != "none"]):
-    pairs = [(cell, by_hash[other]) for cell in group.cells if (other := unattacked_hash(cell.flat)) in by_hash]
-    if not pairs or 10 not in group.flat["eval.ks"]:
-      continue
-    attacked, clean = (values(chosen) for chosen in zip(*pairs, strict=True))
-    try:
-      differences = [
-        paired_difference(*(frame[name].to_numpy() for frame in (attacked, clean) for name in ("user", metric)))
-        for metric in _COMPARED
-      ]
-    except ValueError:
-      continue
-    rows.append((
-      *(shown(group.flat.get(name)) for name in labels), str(len(pairs)), str(differences[0].num_values),
-      *(text_of(difference, sign="+") for difference in differences),
-    ))
-  if not rows:
-    return None
-  return Table(
-    "What the attack costs benign users",
-    (*labels, "seeds", "users", *(f"{metric} - without attack" for metric in _COMPARED)),
-    tuple(rows),
-    len(labels),
-    (
-      "Mean over users of the difference to the same run without attack (users averaged over seeds)"
-      " ± half of the 95 % interval over users, which says nothing of other seeds.",
-    ),
-  )
-
-
-def unattacked_hash(flat: Mapping[str, Any]) -> str:
-  """The hash of the same run without attack."""
-  owner = owner_of("attack", flat["attack"])
-  own = {name: value for name, value in flat.items() if name.partition(".")[0] != owner}
-  return from_flat({**own, "attack": "none"}).hash()
-
-
-def recipe_table(recipe: Recipe, cells: Sequence[Cell], results: pl.DataFrame, overrides: Mapping[str, str]) -> Table:
-  """The table of a recipe, beside the paper's figures where it has some."""
   notes = [f"Paper: {recipe.reference}."] if recipe.reference else []
+  notes += [f"Settings: {line}." for line in recipe.settings_from]
+  notes += [f"Not here: {line}." for line in recipe.missing]
+  notes += [f"{line}." for line in further]
   if overrides:
     changed = " ".join(f"--{name}={value}" for name, value in overrides.items())
     notes.append(f"The recipe was changed by {changed}.")

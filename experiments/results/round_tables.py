@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from experiments.grid import Cell, shown
+from experiments.grid import Cell, label
 from experiments.results.paths import cell_dir
 from experiments.results.report import group_by_seed, label_fields
 from experiments.tables import Table
@@ -43,7 +43,7 @@ def detection_table(cells: Sequence[Cell], out_dir: pathlib.Path) -> Table | Non
       columns = detection_columns(totals.reshape(1, 1, len(LEVELS), len(COUNTS)))
       values = [float(columns[f"{level}_{quality}"][0]) for level in LEVELS for quality in QUALITIES]
       texts = ["-" if np.isnan(value) else f"{value:.3f}" for value in values]
-      labelled = (*(shown(group.flat.get(name)) for name in labels), stage.rstrip(".") or "-")
+      labelled = (*(label(group.flat, name) for name in labels), stage.rstrip(".") or "-")
       rows.append((*labelled, str(len(frames)), *texts))
   if not rows:
     return None
@@ -78,7 +78,7 @@ def stealth_table(cells: Sequence[Cell], out_dir: pathlib.Path) -> Table | None:
     malicious, *counts, percentile = together.row(0)
     texts = [f"{malicious:.1f}", *("-" if one is None else f"{one:.0f}" for one in counts)]
     percentile_text = "-" if percentile is None else f"{percentile:.3f}"
-    rows.append((*(shown(group.flat.get(name)) for name in labels), str(len(frames)), *texts, percentile_text))
+    rows.append((*(label(group.flat, name) for name in labels), str(len(frames)), *texts, percentile_text))
   if not rows:
     return None
   notes = (

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from experiments.command_line import DONE, FAILED, command, output, use_folder
 from experiments.grid import Cell, expand, of_data, select
-from experiments.recipes import RECIPES
 from experiments.results.integrity import damaged_cells
 from experiments.results.paths import clean
 from experiments.sweep.flags import Options, parse_command_line
 from experiments.sweep.listing import listing
-from experiments.sweep.recipe_blocks import fitted_blocks, multiplied
+from experiments.sweep.recipe_blocks import multiplied
+from experiments.sweep.recipe_cells import blocks_of, cells_of_recipe
 from experiments.sweep.stopping import Terminated, stopped_by_signals
 from experiments.tables import print_table
 
@@ -22,7 +22,11 @@ INTERRUPTED, TERMINATED = 130, 143
 def _work(argv: Sequence[str]) -> int:
   options = parse_command_line(argv)
   blocks, overrides = blocks_of(options)
-  cells = options.shard.of(select(expand(blocks, overrides), options.only))
+  cells = expand(blocks, overrides)
+  if options.scale == "quick":
+    kept = {cell.hash for name in options.recipes for cell in cells_of_recipe(name, options)}
+    cells = [cell for cell in cells if cell.hash in kept]
+  cells = options.shard.of(select(cells, options.only))
   for name in multiplied(blocks, overrides):
     print(f"sweep: --{name} replaces what {len(blocks)} blocks of the recipe have differently, so that each has all of"
           f" {overrides[name]}; --only={name}=... selects cells instead", file=sys.stderr)
@@ -31,22 +35,6 @@ def _work(argv: Sequence[str]) -> int:
     print_table(listing(cells, options.out_dir), output())
     return DONE
   return sweep(options, cells, argv[1:])
-
-
-def blocks_of(options: Options) -> tuple[list[dict[str, str]], dict[str, str]]:
-  """The grids that the command line asks for, and the settings that each of them is to have.
-
-  Raises:
-    UsageError: if a recipe cannot be had for the model or the data set.
-  """
-  overrides = dict(options.settings)
-  if not options.recipes:
-    return [{}], overrides
-  blocks = []
-  for name in options.recipes:
-    fitted, overrides = fitted_blocks(name, RECIPES[name].settings, options.settings)
-    blocks += fitted
-  return blocks, overrides
 
 
 def sweep(options: Options, cells: Sequence[Cell], arguments: Sequence[str]) -> int:

@@ -14,9 +14,11 @@ from absl import flags
 from experiments.command_line import FlagGroup, field_flag_help, folder, read_flags
 from experiments.errors import UsageError
 from experiments.grid import AXES, Shard, parse_only, parse_shard, shown
-from experiments.recipes import RECIPES
+from experiments.recipes import GROUPS, RECIPES
+from experiments.sweep.scale import SCALES
 from fedrecjax.config import REGISTRIES, owners
 from fedrecjax.config.presets import PRESET_FIELD, PRESETS
+from fedrecjax.config.training_presets import TRAINING_PRESET_FIELD, TRAINING_PRESETS
 from fedrecjax.datasets import DATASETS
 
 AUTO, NONE = "auto", "none"
@@ -30,6 +32,7 @@ class Options:
   Attributes:
     settings: axes and fields given, by flag name.
     recipes: names of recipes; empty for a grid of flags alone.
+    scale: one of `SCALES`; of recipes.
     out_dir: where results go.
     data_dir: folder of the data sets; None: the default.
     launcher: one of `LAUNCHERS`.
@@ -47,6 +50,7 @@ class Options:
 
   settings: dict[str, str]
   recipes: tuple[str, ...]
+  scale: str
   out_dir: pathlib.Path
   data_dir: pathlib.Path | None
   launcher: str
@@ -82,7 +86,9 @@ def define_flags(values: flags.FlagValues) -> flags.FlagValues:
   sweep = FlagGroup(values, "sweep")
   sweep.text("recipe", None, "comma list of tables to run, which the other flags override: "
              + "; ".join(f"{name} ({recipe.title})" for name, recipe in RECIPES.items())
-             + ". Without recipe, axes and fields: demo.")
+             + f". Of a paper all: {', '.join(GROUPS)}. Without recipe, axes and fields: demo.")
+  sweep.choice("scale", "full", SCALES, "of recipes: full is the paper's setting; quick runs some of its cells on"
+               " embedded data for a few epochs, to see that all is in order.")
   sweep.text("out_dir", None, "folder of the results; default results/RECIPE or results/sweep.")
   sweep.data_dir()
   sweep.choice("launcher", "local", LAUNCHERS, "where cells run: on this machine, or in --num_shards jobs elsewhere.")
@@ -124,6 +130,11 @@ def define_flags(values: flags.FlagValues) -> flags.FlagValues:
     PRESET_FIELD, None, "evaluation protocol of a paper, which other flags override: "
     + "; ".join(f"{name} ({_fields(preset)})" for name, preset in PRESETS.items()) + ".",
   )
+  FlagGroup(values, "train").text(
+    TRAINING_PRESET_FIELD, None, "how a paper trains, with the sizes and the step size that it chooses for the model,"
+    " which other flags override: "
+    + "; ".join(f"{name} ({', '.join(preset.models)})" for name, preset in TRAINING_PRESETS.items()) + ".",
+  )
   return values
 
 
@@ -159,8 +170,12 @@ def _options(values: flags.FlagValues) -> Options:
   def value(name: str) -> Any:
     return values[name].value
 
-  settings = {name: value(name) for name in (*AXES, *fields, PRESET_FIELD) if value(name) is not None}
-  recipes = _recipes(value("recipe"), settings)
+  known = (*AXES, *fields, PRESET_FIELD, TRAINING_PRESET_FIELD)
+  settings = {name: value(name) for name in known if value(name) is not None}
+  asked = _asked(value("recipe"), settings)
+  recipes = tuple(dict.fromkeys(name for one in asked for name in GROUPS.get(one, (one,))))
+  if values["scale"].present and not recipes:
+    raise UsageError("--scale goes with --recipe")
   shard = parse_shard(value("shard"))
   launcher = value("launcher")
   if launcher == "local" and values["num_shards"].present:
@@ -172,7 +187,8 @@ def _options(values: flags.FlagValues) -> Options:
   return Options(
     settings=settings,
     recipes=recipes,
-    out_dir=pathlib.Path(value("out_dir") or f"results/{'+'.join(recipes) or 'sweep'}"),
+    scale=value("scale"),
+    out_dir=pathlib.Path(value("out_dir") or f"results/{'+'.join(asked) or 'sweep'}"),
     data_dir=folder(value("data_dir")),
     launcher=launcher,
     only=parse_only(value("only")),
@@ -207,13 +223,14 @@ def _jobs(text: str, *, debug: bool) -> int | None:
   return int(text)
 
 
-def _recipes(text: str | None, settings: dict[str, str]) -> tuple[str, ...]:
+def _asked(text: str | None, settings: dict[str, str]) -> tuple[str, ...]:
+  """The recipes and groups of recipes that are asked for."""
   if text is None:
     return () if settings else ("demo",)
   names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
   for name in names:
-    if name not in RECIPES:
-      raise UsageError(f"--recipe must be a comma list of {', '.join(RECIPES)}, got {name!r}")
+    if name not in RECIPES and name not in GROUPS:
+      raise UsageError(f"--recipe must be a comma list of {', '.join((*RECIPES, *GROUPS))}, got {name!r}")
   return names
 
 

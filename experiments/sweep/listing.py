@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
-from experiments.grid import AXES, Cell, shown, varying_fields
+from experiments.grid import AXES, Cell, label, shown, varying_fields
 from experiments.results.paths import is_finished
 from experiments.sweep.cost import remaining
 from experiments.sweep.progress import duration
@@ -22,7 +22,7 @@ def listing(cells: Sequence[Cell], out_dir: pathlib.Path) -> Table:
   fields = varying_fields(cells) or list(AXES)
   finished = [is_finished(out_dir, cell) for cell in cells]
   rows = tuple(
-    (*(shown(cell.flat.get(name)) for name in fields), cell.hash, "yes" if done else "no")
+    (*(label(cell.flat, name) for name in fields), cell.hash, "yes" if done else "no")
     for cell, done in zip(cells, finished, strict=True)
   )
   same = "" if not cells else " ".join(f"{name}={shown(cells[0].flat[name])}" for name in AXES if name not in fields)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from experiments.errors import UsageError
 from experiments.grid import Settings, paths_apart
 from fedrecjax.config import from_flat
+from fedrecjax.config.training_presets import TRAINING_PRESET_FIELD, TRAINING_PRESETS
 
 _AXES = ("model", "dataset")
 # What a paper chooses for a model, and means nothing for another.
@@ -50,7 +51,8 @@ def _for_values(
     raise UsageError(f"--{axis}={foreign[0]}: recipe {recipe} has settings of its own for each of"
                      f" {', '.join(sorted(known))}, and none for {foreign[0]}; give the settings without the recipe")
   if axis == "model" and foreign:
-    chosen = [name for name in _CHOSEN_FOR_A_MODEL if name in blocks[0] and name not in overrides]
+    fields = _fields_beside(foreign[0], blocks[0], overrides)
+    chosen = [name for name in _CHOSEN_FOR_A_MODEL if name in fields and name not in overrides]
     if chosen:
       raise UsageError(f"--model={foreign[0]}: recipe {recipe} has {' and '.join(f'--{name}' for name in chosen)} for"
                        f" {', '.join(sorted(known))}; give your own for {foreign[0]}")
@@ -63,6 +65,14 @@ def _for_values(
     if chosen_here:
       fitted.append({**block, axis: ",".join(chosen_here)})
   return fitted
+
+
+def _fields_beside(model: str, block: Settings, overrides: Settings) -> set[str]:
+  """The fields that a block sets, by itself or by a preset that does not know the model."""
+  preset = TRAINING_PRESETS.get(block.get(TRAINING_PRESET_FIELD, ""))
+  if preset is None or model in preset.models or TRAINING_PRESET_FIELD in overrides:
+    return set(block)
+  return {*block, *preset.common, *(name for fields in preset.models.values() for name in fields)}
 
 
 def multiplied(blocks: Sequence[Settings], overrides: Settings) -> list[str]:

@@ -10,17 +10,19 @@ import polars as pl
 from rich.console import Console
 
 from experiments.command_line import print_line
-from experiments.grid import Cell, cell_name, expand, varying_fields
+from experiments.grid import Cell, cell_name, varying_fields
 from experiments.recipes import RECIPES
+from experiments.results.attack_costs import compare_with_unattacked
 from experiments.results.cell_files import gather_results, rebuild_results, versions_of, warnings_of
 from experiments.results.paths import failure_file, is_finished, reason_in
 from experiments.results.plots import PlotError, plot_utility_exposure
-from experiments.results.report import compare_with_unattacked, recipe_table, summarise
+from experiments.results.report import recipe_table, summarise
 from experiments.results.round_tables import detection_table, stealth_table
 from experiments.results.uploaded_images import draw_images
 from experiments.sweep.cell_checkpoints import checkpoints_dir
 from experiments.sweep.flags import Options
-from experiments.sweep.recipe_blocks import fitted_blocks
+from experiments.sweep.recipe_cells import cells_of_recipe
+from experiments.sweep.scale import QUICK_NOTE
 from experiments.tables import Table, print_and_write
 from fedrecjax.simulation.checkpoint_files import checkpoints_in
 
@@ -65,10 +67,25 @@ def _show_tables(tables: Sequence[Table], options: Options, finished: Sequence[C
 
 
 def _draw_curves(options: Options, finished: Sequence[Cell], console: Console) -> None:
-  file = options.out_dir / "utility_exposure.png"
-  of_recipe = {"wanted": RECIPES[options.recipes[0]].metrics} if options.recipes else {}
-  plot_utility_exposure(finished, options.out_dir, file, **of_recipe)
-  print_line(console, f"Picture: {file}")
+  """One picture; of several recipes one each, whose panels would be too many together."""
+  if len(options.recipes) < 2:
+    of_recipe = {"wanted": RECIPES[options.recipes[0]].metrics} if options.recipes else {}
+    pictures = [(finished, "utility_exposure.png", of_recipe)]
+  else:
+    pictures = [
+      (_finished_of(name, options, finished), f"utility_exposure_{name}.png", {"wanted": RECIPES[name].metrics})
+      for name in options.recipes
+    ]
+  for cells, name, wanted in pictures:
+    if cells:
+      plot_utility_exposure(cells, options.out_dir, options.out_dir / name, **wanted)
+      print_line(console, f"Picture: {options.out_dir / name}")
+
+
+def _finished_of(name: str, options: Options, finished: Sequence[Cell]) -> list[Cell]:
+  """The finished cells of one of the recipes."""
+  own = {cell.without_data for cell in cells_of_recipe(name, options)}
+  return [cell for cell in finished if cell.without_data in own]
 
 
 def _draw_images(options: Options, finished: Sequence[Cell], console: Console) -> None:
@@ -83,12 +100,10 @@ def tables_of(options: Options, finished: Sequence[Cell], results: pl.DataFrame)
   """A table per recipe, or one of the grid; the comparison with runs without attack; what every round tells."""
   tables = []
   for name in options.recipes:
-    own = {
-      cell.without_data for cell in expand(*fitted_blocks(name, RECIPES[name].settings, options.settings))
-    }
-    cells = [cell for cell in finished if cell.without_data in own]
+    cells = _finished_of(name, options, finished)
     if cells:
-      tables.append(recipe_table(RECIPES[name], cells, results, options.settings))
+      notes = [QUICK_NOTE] if options.scale == "quick" else []
+      tables.append(recipe_table(RECIPES[name], cells, results, options.settings, notes))
   if not options.recipes:
     tables.append(summarise(finished, results, title="Sweep"))
   further = tuple(

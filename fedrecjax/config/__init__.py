@@ -14,6 +14,7 @@ from fedrecjax.config.run import (
   owners,
   parse,
   unset_fields,
+  with_unset,
 )
 from fedrecjax.config.sections import (
   SECTIONS,
@@ -43,4 +44,5 @@ __all__ = [
   "owners",
   "parse",
   "unset_fields",
+  "with_unset",
 ]

@@ -7,13 +7,12 @@ import functools
 import hashlib
 import json
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fedrecjax.attacks import ATTACKS
 from fedrecjax.config.presets import PRESET_FIELD, PRESETS
 from fedrecjax.config.sections import (
-  IF_SET,
   SECTIONS,
   AttackerConfig,
   ConfigError,
@@ -25,8 +24,10 @@ from fedrecjax.config.sections import (
   hint,
   require,
 )
+from fedrecjax.config.training_presets import TRAINING_PRESET_FIELD, TRAINING_PRESETS
 from fedrecjax.defenses import DEFENSES
 from fedrecjax.methods.fields import (
+  IF_SET,
   as_declared,
   expected,
   fits,
@@ -170,10 +171,27 @@ def unset_fields() -> dict[str, Any]:
   >>> unset_fields()["data.user_core"]
   0
   """
-  return {
-    f"{owner}.{field.name}": field.default
-    for owner, section in SECTIONS.items() for field in dataclasses.fields(section) if field.metadata.get(IF_SET)
-  }
+  return {name: default for owner, config in owners().items() for name, default in _unset_of(owner, config)}
+
+
+def _unset_of(owner: str, config: type) -> list[tuple[str, Any]]:
+  return [(f"{owner}.{one.name}", one.default) for one in dataclasses.fields(config) if one.metadata.get(IF_SET)]
+
+
+def with_unset(flat: Mapping[str, Any]) -> dict[str, Any]:
+  """A flat configuration, and behind its fields the defaults of those that apply to it and are not set.
+
+  Args:
+    flat: from :meth:`RunConfig.flat`.
+
+  >>> with_unset(from_flat({}).flat())["data.user_core"]
+  0
+  """
+  parts = [("model", flat["model"]), ("attack", flat["attack"])]
+  parts += [("defense", part) for part in defense_parts(flat["defense"])]
+  present = {**SECTIONS, **{owner_of(kind, name): REGISTRIES[kind][name].config for kind, name in parts}}
+  unset = {name: default for owner, config in present.items() for name, default in _unset_of(owner, config)}
+  return {**flat, **{name: default for name, default in unset.items() if name not in flat}}
 
 
 def field_help(owner: str, field: str) -> str:
@@ -232,13 +250,13 @@ def from_flat(values: dict[str, Any]) -> RunConfig:
 
   Args:
     values: plain values as :meth:`RunConfig.flat` makes them (JSON's lists are accepted for tuples). "eval.preset"
-      stands for the fields of a paper's protocol (:data:`fedrecjax.config.presets.PRESETS`), which other fields
-      override.
+      stands for the fields of a paper's protocol (:data:`fedrecjax.config.presets.PRESETS`) and "train.preset" for how
+      a paper trains the model (:data:`fedrecjax.config.training_presets.TRAINING_PRESETS`); other fields override them.
 
   Raises:
     ConfigError: for an unknown or foreign field or an impossible value.
   """
-  values = _with_given_targets(_with_preset(values))
+  values = _with_given_targets(_with_training_preset(_with_preset(values)))
   dataset, seed = values.pop("dataset", "synthetic"), as_declared(int, values.pop("seed", 0))
   require(fits(int, seed) and 0 <= seed < 2**31, "seed", "an integer of at least 0 and below 2^31", seed)
   names = {"model": values.pop("model", "mf"), "attack": values.pop("attack", "none"),
@@ -284,6 +302,21 @@ def _with_preset(values: dict[str, Any]) -> dict[str, Any]:
     return rest
   require(name in PRESETS, PRESET_FIELD, f"one of {', '.join(PRESETS)}", name)
   return PRESETS[name] | rest
+
+
+def _with_training_preset(values: dict[str, Any]) -> dict[str, Any]:
+  name, model = values.get(TRAINING_PRESET_FIELD), values.get("model", "mf")
+  rest = {field: value for field, value in values.items() if field != TRAINING_PRESET_FIELD}
+  if name is None:
+    return rest
+  require(name in TRAINING_PRESETS, TRAINING_PRESET_FIELD, f"one of {', '.join(TRAINING_PRESETS)}", name)
+  common, models = TRAINING_PRESETS[name]
+  if model not in models and "train.learning_rate" not in rest:
+    raise ConfigError(f"{TRAINING_PRESET_FIELD}={name} has a train.learning_rate for {', '.join(models)}, and none for"
+                      f" {model}; give your own")
+  present = {"train", model, *defense_parts(values.get("defense", "none"))}
+  fields = {**common, **models.get(model, {})}
+  return {field: value for field, value in fields.items() if field.partition(".")[0] in present} | rest
 
 
 def _instance(config: type, owner: str, arguments: dict[str, Any]) -> Any:

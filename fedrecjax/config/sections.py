@@ -7,11 +7,8 @@ import typing
 from typing import Any, Literal
 
 from fedrecjax.datasets import DataError, ReadOptions, parse_columns
-from fedrecjax.methods.fields import as_declared, expected, fits
+from fedrecjax.methods.fields import IF_SET, as_declared, expected, fits
 from fedrecjax.numerics.optimizers import ClientOptimizer, ServerOptimizer
-
-IF_SET = "part of the hash if set"
-"""Marks fields that joined later: at their defaults they change no hash, so that finished results are found."""
 
 
 class ConfigError(ValueError):

@@ -11,6 +11,12 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+IF_SET = "part of the hash if set"
+"""Marks fields that joined later: at their defaults they change no hash, so that finished results are found.
+
+In the metadata of a section's field; at a hyperparameter as `Annotated[type, IF_SET]`.
+"""
+
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 # One name of a list: in quotes up to a separator, or all up to it.
 _NAME = re.compile(r'"(?:[^"]|"")*"(?=[+,]|$)|[^+,]*')

@@ -59,7 +59,7 @@ def keywords_of(options: Callable[P, Options]) -> Callable[[Callable[[Options], 
     def constructor(*args: P.args, **kwargs: P.kwargs) -> T:
       return build(options(*args, **kwargs))
 
-    hints = typing.get_type_hints(options)
+    hints = typing.get_type_hints(options, include_extras=True)
     returned = typing.get_type_hints(build)["return"]
     signature = inspect.signature(options)
     parameters = [one.replace(annotation=hints[one.name]) for one in signature.parameters.values()]

@@ -1,7 +1,8 @@
 """Tables of methods by name, and the configuration that a constructor's signature implies.
 
 The signature of a constructor is the single place where a hyperparameter is declared: its name, type, default and
-the line of its docstring become a field of a frozen dataclass, a command-line flag and a column of the results.
+the line of its docstring become a field of a frozen dataclass, a command-line flag and a column of the results. One
+that joins later is annotated `Annotated[type, IF_SET]`, so that configurations without it keep their hashes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import types
 import typing
 from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeVar
+
+from fedrecjax.methods.fields import IF_SET
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Callable[..., Any])
@@ -62,7 +65,7 @@ def config_class(constructor: Callable[..., Any], name: str) -> type:
     TypeError: if a parameter is not keyword-only, has no default, no supported annotation or no description.
   """
   signature = inspect.signature(constructor)
-  hints = typing.get_type_hints(constructor)
+  hints, marked = typing.get_type_hints(constructor), typing.get_type_hints(constructor, include_extras=True)
   help_texts = described(constructor.__doc__, "Args")
   fields = []
   for parameter in signature.parameters.values():
@@ -74,7 +77,8 @@ def config_class(constructor: Callable[..., Any], name: str) -> type:
                       "an optional of these, or tuple[int, ...]")
     if parameter.name not in help_texts:
       raise TypeError(f"{where} is not described in the Args section of its docstring")
-    metadata = {"help": help_texts[parameter.name]}
+    joined_later = IF_SET in getattr(marked[parameter.name], "__metadata__", ())
+    metadata = {"help": help_texts[parameter.name], IF_SET: joined_later}
     fields.append((parameter.name, hints[parameter.name],
                    dataclasses.field(default=parameter.default, metadata=metadata)))
   made = dataclasses.make_dataclass(f"{name}_config", fields, frozen=True)

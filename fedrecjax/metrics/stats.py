@@ -118,6 +118,33 @@ def mean_interval(values: npt.ArrayLike, *, confidence: float = 0.95) -> Interva
   return Interval(mean, student_quantile((1 + confidence) / 2, array.size - 1) * error, array.size)
 
 
+def paired_differences(
+  users: npt.ArrayLike, values: npt.ArrayLike, baseline_users: npt.ArrayLike, baseline_values: npt.ArrayLike
+) -> np.ndarray:
+  """Differences of two runs, one for each user that both have a value for.
+
+  Pairing takes the differences between users out of the comparison, which are far larger than those between runs.
+  A user with values from several seeds, given several times, counts once with the mean of its values.
+
+  Args:
+    users: user of each value `[n]`.
+    values: a metric per user `[n]`; NaN where it has no value.
+    baseline_users: user of each value of the run compared with `[m]`.
+    baseline_values: the metric in that run `[m]`.
+
+  Returns:
+    values - baseline_values `[users in common]`, in the order of users.
+
+  Raises:
+    ValueError: if no user has a value in both.
+  """
+  first, second = _mean_per_user(users, values), _mean_per_user(baseline_users, baseline_values)
+  common, place, baseline_place = np.intersect1d(first[0], second[0], assume_unique=True, return_indices=True)
+  if common.size == 0:
+    raise ValueError("the two runs have no user in common")
+  return first[1][place] - second[1][baseline_place]
+
+
 def paired_difference(
   users: npt.ArrayLike,
   values: npt.ArrayLike,
@@ -126,10 +153,7 @@ def paired_difference(
   *,
   confidence: float = 0.95,
 ) -> Interval:
-  """Mean difference of two runs over the users that both have a value for.
-
-  Pairing takes the differences between users out of the comparison, which are far larger than those between runs.
-  A user with values from several seeds, given several times, counts once with the mean of its values.
+  """Mean difference of two runs over the users that both have a value for, see :func:`paired_differences`.
 
   Args:
     users: user of each value `[n]`.
@@ -147,11 +171,7 @@ def paired_difference(
   >>> paired_difference([1, 2, 3], [1.0, 0.0, 1.0], [3, 2, 9], [0.0, 0.0, 0.0]).mean
   0.5
   """
-  first, second = _mean_per_user(users, values), _mean_per_user(baseline_users, baseline_values)
-  common, place, baseline_place = np.intersect1d(first[0], second[0], assume_unique=True, return_indices=True)
-  if common.size == 0:
-    raise ValueError("the two runs have no user in common")
-  return mean_interval(first[1][place] - second[1][baseline_place], confidence=confidence)
+  return mean_interval(paired_differences(users, values, baseline_users, baseline_values), confidence=confidence)
 
 
 def _mean_per_user(users: npt.ArrayLike, values: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ import typing
 
 import pytest
 
-from fedrecjax.config import ConfigError, DataConfig, from_flat, unset_fields
+from fedrecjax.config import SECTIONS, ConfigError, DataConfig, from_flat, unset_fields, with_unset
 from fedrecjax.datasets import FORMATS
 from tests.config.test_run import GOLDEN, GOLDEN_HASH
 
@@ -13,16 +13,30 @@ from tests.config.test_run import GOLDEN, GOLDEN_HASH
 def test_fields_that_joined_later_leave_hashes_where_they_are():
   assert set(unset_fields()) & set(from_flat({}).flat()) == set()
   for field, default in unset_fields().items():
-    assert from_flat(GOLDEN | {field: default}).hash() == GOLDEN_HASH
+    if field.partition(".")[0] in SECTIONS:
+      assert from_flat(GOLDEN | {field: default}).hash() == GOLDEN_HASH
   others = {
     "data.columns": "user=a+item=b", "data.format": "csv", "data.separator": "tab", "data.encoding": "latin-1",
     "data.quotes": "none", "data.ids": "names", "data.min_rating": 4.0, "data.keep_if": "a=b", "data.user_core": 5,
     "data.item_core": 5, "data.unpack_ratio": 300, "attacker.public_file": "a.csv",
   }
-  assert set(others) == set(unset_fields())
+  assert set(others) == {field for field in unset_fields() if field.partition(".")[0] in SECTIONS}
   hashes = {from_flat(GOLDEN | {field: other}).hash() for field, other in others.items()}
   assert len(hashes | {GOLDEN_HASH}) == len(others) + 1
   assert from_flat(from_flat(GOLDEN | others).flat()) == from_flat(GOLDEN | others)
+
+
+def test_hyperparameters_that_joined_later_leave_hashes_where_they_are():
+  plain = from_flat({"attack": "pieck_ipe"})
+  others = {"pieck_ipe.metric": "kl", "pieck_ipe.partition": False}
+  assert set(others) == {field for field in unset_fields() if field.partition(".")[0] not in SECTIONS}
+  assert plain.hash() == "acf4e9bde316ad80"
+  for field, other in others.items():
+    assert from_flat({"attack": "pieck_ipe", field: unset_fields()[field]}).hash() == plain.hash()
+    changed = from_flat({"attack": "pieck_ipe", field: other})
+    assert changed.hash() != plain.hash() and from_flat(changed.flat()) == changed
+  assert with_unset(plain.flat())["pieck_ipe.partition"] is True
+  assert "pieck_ipe.metric" not in with_unset(from_flat({"attack": "pieck_uea"}).flat())
 
 
 @pytest.mark.parametrize(("fields", "hash"), [

@@ -15,6 +15,7 @@ from experiments.breakdown.command import main as breakdown
 from experiments.compatibility.command import main as compatibility
 from experiments.data.command import main as data
 from experiments.image_report.command import main as image_report
+from experiments.results.command import main as results
 from experiments.sweep.command import main as sweep
 
 
@@ -87,6 +88,7 @@ LINES = (
   Line("eval.ks", ("--eval.ks=61",)),
   Line("eval.num_negatives", ("--eval.candidates=sampled", "--eval.num_negatives=500")),
   Line("eval.preset", ("--eval.preset=nobody",)),
+  Line("train.preset", ("--train.preset=nobody",)),
   Line("data.test_ratio", ("--data.test_ratio=1",)),
   Line("--data.split", ("--data.split=first",)),
   Line("images.size", ("--images.size=16",)),
@@ -99,6 +101,8 @@ LINES = (
   Line("train.num_negatives=1000000000000 does not fit into memory", ("--train.num_negatives=1000000000000",)),
   # Where and what to run.
   Line("--recipe", ("--recipe=unheard",)),
+  Line("--scale", ("--scale=quick",)),
+  Line("scale", ("--scale=middling", "--recipe=demo")),
   Line("--only", ("--only=attack=cluster",)),
   Line("--only", ("--only=attack",)),
   Line("--shard", ("--shard=2/2",)),
@@ -176,6 +180,8 @@ LINES = (
   Line("bad.csv: a header only", ("{bad}",), data, "user,item\n"),
   Line("--rounds", ("--rounds=a",), popularity.main),
   Line("seeds", ("--seeds=0",), baselines.main),
+  Line("--keep", ("--keep=unheard",), results),
+  Line("--docs", ("--docs={file}",), results),
 )
 
 

@@ -12,6 +12,7 @@ from experiments.grid import (
   expand,
   field_values,
   in_order_of_structure,
+  label,
   of_data,
   parse_only,
   parse_shard,
@@ -143,6 +144,10 @@ def test_fields_that_joined_later_are_there_where_they_are_set():
   assert varying_fields(cells) == ["data.min_rating"] and varying_fields(cells[:1]) == []
   assert select(cells, parse_only("data.min_rating=-")) == cells[:1]
   assert select(cells, parse_only("data.min_rating=4.0")) == cells[1:]
+  cells = expand([{}], {"attack": "none,pieck_ipe", "pieck_ipe.partition": "true,false"})
+  assert varying_fields(cells) == ["attack", "pieck_ipe.partition"]
+  assert [label(cell.flat, "pieck_ipe.partition") for cell in cells] == ["-", "true", "false"]
+  assert select(cells, parse_only("pieck_ipe.partition=true")) == cells[1:2]
 
 
 def test_names_tell_cells_apart():
@@ -152,17 +157,6 @@ def test_names_tell_cells_apart():
   names = [cell_name(cell, varying) for cell in cells]
   assert len(set(names)) == len(names)
   assert "synthetic mf random none seed=0 attacker.num_targets=2 random.max_rows=6" in names
-
-
-def test_recipes_are_grids_whose_figures_belong_to_rows():
-  for name, recipe in RECIPES.items():
-    cells = expand(recipe.settings, {})
-    assert cells, name
-    for figure in recipe.figures:
-      assert any(all(cell.flat[field] == value for field, value in figure.where.items()) for cell in cells)
-      assert all(0 <= value <= 1 for value in figure.values.values())
-      assert set(figure.values) <= set(recipe.metrics)
-  assert len(expand(RECIPES["pieck_table3"].settings, {})) == 20
 
 
 @pytest.mark.parametrize(

@@ -32,3 +32,13 @@ def test_bad_input_is_named_in_one_line(flag, message, capsys):
   assert popularity.main(["popularity", flag]) == command_line.BAD_INPUT
   error = capsys.readouterr().err
   assert message in error and error.count("\n") == 1
+
+
+def test_the_papers_figures_stand_beside_its_own_round_and_set():
+  rows = [{"round": 200, "items": size, "PKL": 0.1, "UCR": 0.5} for size in (1, 150, 7)]
+  found = popularity.with_printed(rows, "ml-100k", "ncf")
+  assert [(row["PKL paper"], row["UCR paper"]) for row in found[:2]] == [(0.0026, 0.6151), (0.0010, 1.0)]
+  assert np.isnan(found[2]["PKL paper"])
+  (early,) = popularity.with_printed([{**rows[0], "round": 5}], "ml-100k", "mf")
+  assert np.isnan(early["UCR paper"])
+  assert popularity.with_printed(rows, "synthetic", "mf") == rows

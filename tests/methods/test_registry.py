@@ -1,11 +1,12 @@
 """Registration: names, signatures that become configurations, descriptions."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 
 from fedrecjax.config import field_help, owners
+from fedrecjax.methods.fields import IF_SET
 from fedrecjax.methods.registry import Registry, described
 
 
@@ -54,6 +55,22 @@ def test_names_are_unique_and_unknown_ones_are_answered_with_the_known():
     registry.register(good)
   with pytest.raises(KeyError, match="unknown thing 'bad'; known: good"):
     registry["bad"]
+
+
+def test_a_hyperparameter_that_joined_later_is_marked():
+  def late(*, rate: float = 0.5, rule: Annotated[Literal["a", "b"], IF_SET] = "a"):
+    """A method.
+
+    Args:
+      rate: how fast.
+      rule: which one.
+    """
+    return rate, rule
+
+  registry = Registry("thing")
+  registry.register(late)
+  marks = {field.name: bool(field.metadata[IF_SET]) for field in dataclasses.fields(registry["late"].config)}
+  assert marks == {"rate": False, "rule": True}
 
 
 def positional(rate: float = 1.0):

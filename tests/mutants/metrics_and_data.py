@@ -95,8 +95,8 @@ METRICS = (
   Mutant(
     "pairs_by_place",
     "fedrecjax/metrics/stats.py",
-    "return mean_interval(first[1][place] - second[1][baseline_place], confidence=confidence)",
-    "return mean_interval(first[1][: common.size] - second[1][: common.size], confidence=confidence)",
+    "return first[1][place] - second[1][baseline_place]",
+    "return first[1][: common.size] - second[1][: common.size]",
     "users are paired by place instead of number",
     ("tests/metrics/test_stats.py::test_pairs_follow_users_not_places",),
   ),

@@ -13,7 +13,8 @@ import numpy as np
 
 from tests.oracles.logistic import negative_log_sigmoid, sigmoid
 
-Weighting = Literal["subset", "list"]
+Weighting = Literal["subset", "list", "ones", "equal"]
+Metric = Literal["cosine", "kl"]
 Reading = Literal["paper", "published"]
 
 
@@ -102,6 +103,41 @@ def split_popular(target: np.ndarray, popular: np.ndarray) -> tuple[list[int], l
   return positive, negative
 
 
+def softmax(vector: np.ndarray) -> np.ndarray:
+  """The distribution [d] of a vector [d]."""
+  powers = np.exp(vector - vector.max())
+  return powers / powers.sum()
+
+
+def divergence(popular_item: np.ndarray, target: np.ndarray) -> float:
+  """KL(v_k, v_j) of Eq. 9: sum over the d places of p log(p / q), p and q the two softmaxes."""
+  p, q = softmax(popular_item), softmax(target)
+  return float(sum(p[place] * np.log(p[place] / q[place]) for place in range(len(p))))
+
+
+def closeness(popular_item: np.ndarray, target: np.ndarray, metric: Metric) -> float:
+  """What the attack makes large: the cosine, or for "kl" minus the divergence."""
+  if metric == "cosine":
+    return cosine(popular_item, target)
+  return -divergence(popular_item, target)
+
+
+def closeness_gradient(popular_item: np.ndarray, target: np.ndarray, metric: Metric) -> np.ndarray:
+  """Gradient [d] of `closeness` with respect to the target.
+
+  Of KL(p, softmax(b)) only the sum of -p log softmax(b) depends on b; its derivative is
+  softmax(b) - p.
+  """
+  if metric == "cosine":
+    return cosine_gradient(popular_item, target)
+  return softmax(popular_item) - softmax(target)
+
+
+def subsets(target: np.ndarray, popular: np.ndarray, partition: bool) -> list[list[int]]:
+  """P+ and P-, or without the partition all positions as one."""
+  return list(split_popular(target, popular)) if partition else [list(range(len(popular)))]
+
+
 def ipe_weights(subset: Sequence[int], num_popular: int, weighting: Weighting) -> list[float]:
   """kappa of Eq. 8 for the members of P+ or P-.
 
@@ -110,11 +146,14 @@ def ipe_weights(subset: Sequence[int], num_popular: int, weighting: Weighting) -
     num_popular: N, the length of the mined list.
     weighting: "subset" ranks the members inside the subset, r = 1..n, and normalises there:
       (n - r + 1) / (n (n + 1) / 2). "list" takes rank and normalisation from the whole list, so
-      the weights of a subset do not sum to 1.
+      the weights of a subset do not sum to 1. Without kappa (Table VI) "ones" leaves the factor
+      out, and "equal" puts 1 / n in its place.
 
   Returns:
     One weight per member.
   """
+  if weighting in ("ones", "equal"):
+    return [1.0 if weighting == "ones" else 1.0 / len(subset) for _ in subset]
   weights = []
   for rank_in_subset, position in enumerate(subset, start=1):
     if weighting == "subset":
@@ -132,6 +171,8 @@ def ipe_loss(
   weighting: Weighting,
   *,
   num_targets: int = 1,
+  metric: Metric = "cosine",
+  partition: bool = True,
 ) -> float:
   """One target's term of Eq. 8.
 
@@ -144,15 +185,17 @@ def ipe_loss(
     strength: lambda.
     weighting: see `ipe_weights`.
     num_targets: |T|.
+    metric: see `closeness`.
+    partition: see `subsets`.
 
   Returns:
     The loss.
   """
   loss = 0.0
-  for subset in split_popular(target, popular):
+  for subset in subsets(target, popular, partition):
     weights = ipe_weights(subset, len(popular), weighting)
     for weight, position in zip(weights, subset, strict=True):
-      loss -= strength * weight * cosine(popular[position], target) / len(subset)
+      loss -= strength * weight * closeness(popular[position], target, metric) / len(subset)
   return loss / num_targets
 
 
@@ -163,6 +206,8 @@ def ipe_gradient(
   weighting: Weighting,
   *,
   num_targets: int = 1,
+  metric: Metric = "cosine",
+  partition: bool = True,
 ) -> np.ndarray:
   """Gradient [d] of `ipe_loss` with respect to the target, the row uploaded by Algorithm 2.
 
@@ -170,10 +215,10 @@ def ipe_gradient(
   differentiated. Arguments as for `ipe_loss`.
   """
   gradient = np.zeros_like(target)
-  for subset in split_popular(target, popular):
+  for subset in subsets(target, popular, partition):
     weights = ipe_weights(subset, len(popular), weighting)
     for weight, position in zip(weights, subset, strict=True):
-      slope = cosine_gradient(popular[position], target)
+      slope = closeness_gradient(popular[position], target, metric)
       gradient = gradient - strength * weight * slope / len(subset)
   return gradient / num_targets
 

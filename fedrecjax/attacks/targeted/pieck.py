@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
 
 from fedrecjax.attacks.registry import ATTACKS
 from fedrecjax.clients.user_vectors import vector_without_items
+from fedrecjax.methods.fields import IF_SET
 from fedrecjax.methods.hyperparameters import check, traced
 from fedrecjax.methods.options import keywords_of
 from fedrecjax.numerics.similarity import cosine
@@ -27,6 +28,8 @@ from fedrecjax.uploads.rows import item_rows, with_shared
 
 BeforeMined = Literal["wait", "arbitrary", "own_arbitrary"]
 Strategy = Literal["together", "copy"]
+Weighting = Literal["subset", "list", "ones", "equal"]
+Metric = Literal["cosine", "kl"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,16 +62,21 @@ class IpeOptions(PieckOptions):
   Attributes:
     num_popular: number of popular items to mine, N (Algorithm 1); 10 is what section VI-D calls effective.
     strength: lambda in (0, 1] (Eq. 8).
-    weighting: "subset" normalises the inverse ranks within P+ and within P- (Eq. 8); "list" over the whole list,
-      as in the published code.
+    weighting: kappa: "subset" normalises the inverse ranks within P+ and within P- (Eq. 8); "list" over the whole list,
+      as in the published code; "ones" leaves the factor out; "equal" is 1 / n for each of n items.
     lengthen_above: mean cosine to the mined items beyond which the target's length is pushed up instead of its
       direction, as in the published code for NCF (0.95); none: never, as in the paper.
+    metric: what is made large between target and mined items: their "cosine" (Eq. 8), or minus the Kullback-Leibler
+      divergence "kl" of the target's distribution from theirs, softmax over d (Eq. 9; Table VI).
+    partition: whether P+ and P- are averaged apart (Eq. 8) or all mined items together (Table VI).
   """
 
   num_popular: int = 10
   strength: float = 0.9
-  weighting: Literal["subset", "list"] = "subset"
+  weighting: Weighting = "subset"
   lengthen_above: float | None = None
+  metric: Annotated[Metric, IF_SET] = "cosine"
+  partition: Annotated[bool, IF_SET] = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,8 +122,10 @@ def ipe_loss(
   popular: jax.Array,
   *,
   strength: jax.Array | float,
-  weighting: Literal["subset", "list"],
+  weighting: Weighting,
   lengthen_above: jax.Array | float | None = None,
+  metric: Metric = "cosine",
+  partition: bool = True,
 ) -> jax.Array:
   """The popularity enhancement loss of one target (Eq. 8).
 
@@ -124,19 +134,28 @@ def ipe_loss(
     popular: rows of the mined items, most popular first `[N, d]`; constants.
     strength: lambda.
     weighting: "subset" ranks anew within the items of positive and of other cosine, as in the paper; "list" keeps
-      the weights of the whole list, as in the published code.
+      the weights of the whole list, as in the published code; "ones" weighs by 1, "equal" by 1 / n within a subset.
     lengthen_above: mean cosine beyond which the loss is minus the target's length instead; None: never.
+    metric: "cosine", or "kl" for minus the divergence KL(item, target) of their softmaxes.
+    partition: whether items of positive and of other cosine are averaged apart.
 
   Returns:
     Scalar.
   """
   popular = jax.lax.stop_gradient(popular)
   similarity = jax.vmap(cosine, in_axes=(0, None))(popular, target)
+  closeness = similarity if metric == "cosine" else -jax.vmap(_divergence, in_axes=(0, None))(popular, target)
+  everywhere = jnp.ones_like(similarity, bool)
   positive = similarity > 0
   total = jnp.zeros((), jnp.float32)
-  for member in (positive, ~positive):
-    weights = inverse_rank_weights(member if weighting == "subset" else jnp.ones_like(member))
-    total += jnp.sum(jnp.where(member, weights * similarity, 0.0)) / jnp.maximum(jnp.sum(member, dtype=jnp.int32), 1)
+  for member in (positive, ~positive) if partition else (everywhere,):
+    size = jnp.maximum(jnp.sum(member, dtype=jnp.int32), 1)
+    weights: jax.Array | float = 1.0
+    if weighting == "equal":
+      weights = 1.0 / size
+    elif weighting != "ones":
+      weights = inverse_rank_weights(member if weighting == "subset" else everywhere)
+    total += jnp.sum(jnp.where(member, weights * closeness, 0.0)) / size
   aligning = -strength * total
   if lengthen_above is None:
     return aligning
@@ -144,6 +163,12 @@ def ipe_loss(
   square = jnp.sum(target * target)
   length = jnp.sqrt(jnp.where(square > 0, square, 1.0))
   return jnp.where(jnp.mean(similarity) > lengthen_above, -length, aligning)
+
+
+def _divergence(item: jax.Array, target: jax.Array) -> jax.Array:
+  """KL(item, target) of the softmaxes of two vectors `[d]`, in nats."""
+  of_item = jax.nn.log_softmax(item)
+  return jnp.sum(jnp.exp(of_item) * (of_item - jax.nn.log_softmax(target)))
 
 
 def uea_weights(
@@ -274,7 +299,10 @@ def pieck_ipe(options: IpeOptions) -> Attack:
   def target_loss(model: Model, target: jax.Array, popular: jax.Array, shared: Any) -> jax.Array:
     del model, shared
     embedding = target[: popular.shape[1]]
-    return ipe_loss(embedding, popular, strength=strength, weighting=options.weighting, lengthen_above=lengthen_above)
+    return ipe_loss(
+      embedding, popular, strength=strength, weighting=options.weighting, lengthen_above=lengthen_above,
+      metric=options.metric, partition=options.partition,
+    )
 
   return _pieck(options, target_loss)
 

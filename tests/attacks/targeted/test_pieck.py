@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fedrecjax.analysis import pairwise_divergence
 from fedrecjax.attacks import pieck_ipe, pieck_uea
 from fedrecjax.attacks.targeted.pieck import inverse_rank_weights, ipe_loss, uea_loss, uea_weights
 from fedrecjax.models import mf
@@ -24,13 +25,16 @@ def vectors(seed, count=7):
   return random.normal(size=D).astype(np.float32), random.normal(size=(count, D)).astype(np.float32)
 
 
-@pytest.mark.parametrize("weighting", ["subset", "list"])
-def test_ipe_loss_and_gradient(weighting):
+@pytest.mark.parametrize(("weighting", "metric", "partition"), [
+  ("subset", "cosine", True), ("list", "cosine", True), ("ones", "cosine", True), ("equal", "cosine", True),
+  ("subset", "cosine", False), ("ones", "cosine", False), ("equal", "cosine", False),
+  ("ones", "kl", False), ("equal", "kl", True), ("subset", "kl", True),
+])  # fmt: skip
+def test_ipe_loss_and_gradient(weighting, metric, partition):
+  chosen = {"metric": metric, "partition": partition}
   value = jax.jit(
     jax.value_and_grad(
-      lambda target, popular, strength: ipe_loss(
-        target, popular, strength=strength, weighting=weighting
-      )
+      lambda target, popular, strength: ipe_loss(target, popular, strength=strength, weighting=weighting, **chosen)
     )
   )
   for seed in range(20):
@@ -39,8 +43,34 @@ def test_ipe_loss_and_gradient(weighting):
       popular = np.abs(popular) * np.sign(target)  # all on one side: P- is empty
     loss, gradient = value(target, popular, 0.3 + seed / 40)
     arguments = (target.astype(float), popular.astype(float), 0.3 + seed / 40, weighting)
-    assert float(loss) == pytest.approx(pieck.ipe_loss(*arguments), abs=1e-6)
-    np.testing.assert_allclose(gradient, pieck.ipe_gradient(*arguments), atol=2e-6)
+    assert float(loss) == pytest.approx(pieck.ipe_loss(*arguments, **chosen), abs=1e-6)
+    np.testing.assert_allclose(gradient, pieck.ipe_gradient(*arguments, **chosen), atol=2e-6)
+
+
+def test_without_its_three_parts_the_loss_is_a_mean_cosine():
+  """Table VI: kappa left out and no subsets; the divergence is Eq. 9 of one target."""
+  target, popular = vectors(2)
+  options = {"strength": 1.0, "weighting": "ones", "partition": False}
+  means = {
+    "cosine": -np.mean([pieck.cosine(one, target) for one in popular]),
+    "kl": pairwise_divergence(popular, target[None]),
+  }
+  for metric, mean in means.items():
+    assert float(ipe_loss(target, popular, metric=metric, **options)) == pytest.approx(mean, abs=1e-6)
+
+
+def test_what_the_ablation_switches_is_what_is_uploaded():
+  made = [
+    uploads_of(pieck_ipe(num_popular=5, mining_differences=1, weighting="ones", **switches))[1][1][0][4]
+    for switches in ({}, {"partition": False}, {"partition": False, "metric": "kl"})
+  ]
+  tables, *_ = uploads_of(pieck_ipe(num_popular=5, mining_differences=1))
+  popular = tables[1][pieck.delta_norm_mining(list(tables), 5, [4, 0, 9])]
+  for row, (partition, metric) in zip(made, ((True, "cosine"), (False, "cosine"), (False, "kl")), strict=True):
+    expected = pieck.ipe_gradient(
+      tables[1][4], popular, 0.9, "ones", num_targets=3, partition=partition, metric=metric
+    )
+    np.testing.assert_allclose(row, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("reading", READINGS)

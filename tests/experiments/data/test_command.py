@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from experiments.data import command, plot
-from experiments.data.papers import PRINTED
+from experiments.recipes.printed_statistics import PRINTED
 from experiments.results.plots import PlotError
 from fedrecjax.datasets import NAMED_SETS
 
@@ -85,9 +85,10 @@ def test_named_sets_stand_beside_the_papers(say, tmp_path):
   status, out, _ = say(f"--data_dir={tmp_path / 'sets'}")
   assert status == 0 and out.count("Data: ") == 1
   table = (tmp_path / "out" / "data.md").read_text()
-  assert "| amazon-cell-phones | here | 3 | 4 | 12 | 4.0 | 100.00 |" in table
-  assert "| amazon-cell-phones | PSMU++, Table 1 | 13,174 | 5,970 | 103,593 | 8 | 0.13 |" in table
-  assert "printed of a subset" in table
+  assert "| amazon-cell-phones | here | 3 | 4 | 12 | 4.0 | 100.00 | - |" in table
+  printed = "| amazon-cell-phones | PSMU++, Table 1 | 13,174 | 5,970 | 103,593 | 8 | 0.13 | not comparable: printed of"
+  assert printed in table and "Verdicts: 1 not comparable." in table
+  assert "**Popularity of items**" in table
 
 
 def test_without_matplotlib_the_rest_is_there(say, toy, tmp_path, monkeypatch):

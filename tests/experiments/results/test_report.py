@@ -9,6 +9,7 @@ from rich.console import Console
 
 from experiments.grid import expand
 from experiments.recipes.recipe import Figure, Recipe
+from experiments.results.attack_costs import unattacked_hash
 from experiments.results.cell_files import column_order, rebuild_results, results_of
 from experiments.results.integrity import CELL_FILES
 from experiments.results.paths import cell_dir
@@ -19,11 +20,11 @@ from experiments.results.report import (
   recipe_table,
   shown_metrics,
   summarise,
-  unattacked_hash,
 )
 from experiments.results.round_tables import stealth_table
 from experiments.sweep.progress import LiveProgress, PlainProgress, duration, make_progress
 from experiments.tables import Table, markdown, print_table
+from experiments.verdicts import RULE
 from fedrecjax.attacks import ATTACKS, UNTARGETED
 from fedrecjax.metrics.stats import mean_interval, student_quantile
 
@@ -94,8 +95,30 @@ def test_a_papers_figure_stands_beside_its_own_settings_alone(overrides, stands)
   assert any("recipe's own settings alone" in note for note in table.notes) == changed
   if stands:
     place, epochs = table.header.index("hr@10 paper"), table.header.index("attack")
-    printed = [row[place] for row in table.rows if row[epochs] == "random"]
-    assert printed[0] == "0.2500" and set(printed[1:]) <= {"-"}
+    assert table.header[place + 1] == "hr@10 verdict"
+    printed = [row[place : place + 2] for row in table.rows if row[epochs] == "random"]
+    assert printed[0] == ("0.2500", f"cannot tell: {3 if 'seed' in overrides else 2} seeds")
+    assert set(printed[1:]) <= {("-", "-")}
+    assert "Verdicts: 1 cannot tell." in table.notes
+
+
+@pytest.mark.parametrize(
+  ("printed", "why", "expected"),
+  [(0.302, "", "agrees: [0."), (0.4, "", "differs: [0."), (0.302, "another target", "not comparable: another target")],
+)
+def test_a_figure_has_its_verdict(printed, why, expected):
+  recipe = RECIPE.__class__(
+    "T", "Paper, Table 1", ({"attack": "random", "seed": "0-5"},), ("hr@10",),
+    (Figure({"attack": "random"}, {"hr@10": printed}, why),),
+  )
+  cells = expand(recipe.settings, {})
+  hits = [0.29, 0.30, 0.31, 0.305, 0.295, None]  # the last seed has diverged
+  results = pl.DataFrame({"config_hash": [cell.hash for cell in cells], "hr@10": hits, "er@10": [0.5] * 6,
+                          "diverged_at_epoch": [None] * 5 + [3], "wall_s": [1.0] * 6})
+  table = recipe_table(recipe, cells, results, {})
+  (row,) = table.rows
+  assert row[table.header.index("hr@10 verdict")].startswith(expected)
+  assert RULE in table.notes
 
 
 def test_every_attacked_cell_finds_its_counterpart():

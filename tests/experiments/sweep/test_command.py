@@ -236,7 +236,7 @@ def test_recipes_show_the_papers_figures_where_they_belong(sweep, command, monke
   monkeypatch.setitem(RECIPES, "tiny", Recipe("Tiny", "Nobody, 1999, Table I", settings, ("er@10",), (figure,)))
   assert sweep("--recipe=tiny", "--seed=0-1") == 0
   table = (command.folder / "table.md").read_text()
-  assert "| attack | defense | seeds | er@10 | er@10 paper |" in table
+  assert "| attack | defense | seeds | er@10 | er@10 paper | er@10 verdict |" in table
   (row,) = [line for line in table.splitlines() if line.startswith("| random | none | 2 |") and "0.2500" in line]
   (none,) = [line for line in table.splitlines() if line.startswith("| none | none | 2 |")]
   assert row.split("|")[5].strip() == "0.2500" and none.split("|")[5].strip() == "-"
@@ -244,6 +244,18 @@ def test_recipes_show_the_papers_figures_where_they_belong(sweep, command, monke
   assert "Nobody, 1999, Table I" in output and "The recipe was changed by" in output and "--seed=0-1" in output
   assert sweep("--recipe=tiny", "--attack=none") == 0
   assert "er@10 paper" not in (command.folder / "table.md").read_text()
+
+
+def test_each_of_several_recipes_has_a_table_and_a_picture(sweep, command, monkeypatch):
+  own = dict(flag.removeprefix("--").split("=", 1) for flag in command.arguments() if not flag.startswith("--out_dir"))
+  for name, attack in (("first", "none"), ("second", "random")):
+    recipe = Recipe(name.title(), "", ({**own, "attack": attack, "seed": "0"},), ("er@10",))
+    monkeypatch.setitem(RECIPES, name, recipe)
+  assert sweep("--recipe=first,second") == 0
+  text = (command.folder / "table.md").read_text()
+  assert "**First**" in text and "**Second**" in text
+  pictures = sorted(file.name for file in command.folder.glob("*.png"))
+  assert pictures == ["utility_exposure_first.png", "utility_exposure_second.png"]
 
 
 def test_without_matplotlib_only_the_picture_is_missing(sweep, command, monkeypatch, capsys):

@@ -3,6 +3,7 @@
 import pytest
 
 from experiments.errors import UsageError
+from experiments.grid import expand
 from experiments.recipes import RECIPES
 from experiments.sweep.command import main
 from experiments.sweep.recipe_blocks import fitted_blocks, multiplied
@@ -16,7 +17,7 @@ def fitted(recipe, **overrides):
 def test_blocks_of_other_models_are_left_out():
   blocks, left = fitted("models_ml100k", model="ncf,sasrec", seed="0")
   assert [block["model"] for block in blocks] == ["ncf", "ncf", "sasrec", "sasrec"] and left == {"seed": "0"}
-  assert {block["train.learning_rate"] for block in blocks} == {"0.005", "0.001"}
+  assert {block["train.preset"] for block in blocks} == {"pieck", "cluster_union"}
 
 
 def test_blocks_of_several_data_sets_keep_those_asked_for():
@@ -37,7 +38,7 @@ def test_another_data_set_takes_the_settings_where_there_is_no_doubt():
 @pytest.mark.parametrize(
   ("recipe", "overrides", "message"),
   [
-    ("pieck_table3", {"model": "ncf"}, "--model=ncf: recipe pieck_table3 has --train.learning_rate for mf"),
+    ("pieck_table3", {"model": "fedgnn"}, "--model=fedgnn: recipe pieck_table3 has --train.learning_rate for mf"),
     ("models_ml100k", {"model": "vncf"}, "settings of its own for each of fedgnn, lightgcn, mf, ncf, sasrec, and none"),
     ("fedrecattack_table7", {"model": "ncf"}, "--train.learning_rate and --train.l2 for mf; give your own for ncf"),
   ],
@@ -48,8 +49,20 @@ def test_what_is_in_doubt_is_refused(recipe, overrides, message):
 
 
 def test_another_model_with_a_step_size_of_its_own():
-  blocks, left = fitted("pieck_table3", model="ncf", train__learning_rate="0.005")
-  assert [block["model"] for block in blocks] == ["ncf"] and left == {"train.learning_rate": "0.005"}
+  blocks, left = fitted("pieck_table3", model="fedgnn", train__learning_rate="0.005")
+  assert [block["model"] for block in blocks] == ["fedgnn"] and left == {"train.learning_rate": "0.005"}
+  assert {cell.config.train.learning_rate for cell in expand(blocks, left)} == {0.005}
+
+
+def test_another_model_that_the_paper_trains_too_has_its_step_size():
+  blocks, left = fitted("pieck_table3", model="ncf", seed="0")
+  assert {(cell.config.train.learning_rate, cell.config.train.epochs) for cell in expand(blocks, left)} == {(0.005, 60)}
+
+
+def test_another_papers_training_replaces_the_recipes():
+  blocks, left = fitted("pieck_table3", model="fedgnn", train__preset="spattack", seed="0")
+  cells = expand(blocks, left)
+  assert {(cell.config.train.l2, cell.config.train.duplicates) for cell in cells} == {(0.1, "sum")}
 
 
 def test_flags_that_multiply_unequal_blocks_are_named(capsys):

@@ -1,4 +1,4 @@
-"""What papers print about the data sets that they use."""
+"""What papers print about the data sets that they use, and of popular items in them."""
 
 from __future__ import annotations
 
@@ -57,3 +57,11 @@ PRINTED = (
 def printed_of(dataset: str) -> list[Printed]:
   """What papers print of a data set."""
   return [one for one in PRINTED if one.dataset == dataset]
+
+
+# After 200 rounds on MovieLens-100K, by the number of popular items; PIECK, Table II.
+PRINTED_DIVERGENCE = {
+  "mf": {1: 0.0848, 10: 0.0828, 50: 0.0871, 150: 0.0891},
+  "ncf": {1: 0.0026, 10: 0.0025, 50: 0.0016, 150: 0.0010},
+}
+PRINTED_COVERAGE = {1: 0.6151, 10: 0.9830, 50: 0.9979, 150: 1.0}
