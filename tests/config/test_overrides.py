@@ -41,7 +41,7 @@ def test_of_a_methods_fields_one_is_changed_and_reaches_the_constructor(kind, na
   given = {}
   key = f"{owner_of(kind, name)}.{field}"
   before, after = from_flat({kind: name}), from_flat({kind: name, key: value})
-  assert {one for one in after.flat() if after.flat()[one] != before.flat()[one]} == {key}
+  assert {one for one in after.flat() if after.flat().get(one) != before.flat().get(one)} == {key}
   assert after.hash() != before.hash()
   monkeypatch.setitem(registry._methods, name, Method(name, lambda **options: given.update(options), method.config))
   parts = [after.model, after.attack, *after.defense]
@@ -68,4 +68,4 @@ def test_of_a_section_one_field_is_changed(owner, field):
   other = {"clients_per_round": "all", "dropout": 0.25, "left_out": 0.25}.get(field) or another(hints[field], value)
   after = from_flat({f"{owner}.{field}": other})
   assert getattr(getattr(after, owner), field) == other
-  assert {one for one in after.flat() if after.flat()[one] != before.flat()[one]} == {f"{owner}.{field}"}
+  assert {one for one in after.flat() if after.flat().get(one) != before.flat().get(one)} == {f"{owner}.{field}"}
