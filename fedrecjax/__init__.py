@@ -51,7 +51,8 @@ from fedrecjax.defenses import (
 )
 from fedrecjax.methods.hyperparameters import traced
 from fedrecjax.models import fedgnn, lightgcn, lightvgcn, mf, ncf, sasrec, vncf
-from fedrecjax.simulation.contracts import ContractError, MethodError
+from fedrecjax.simulation.contract_checks import ContractError
+from fedrecjax.simulation.contracts import MethodError
 from fedrecjax.simulation.debugging import DebugError
 from fedrecjax.simulation.runner import AttackError, DefenseError, DivergedError, Result, simulate, simulate_config
 from fedrecjax.types import (

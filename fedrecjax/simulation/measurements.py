@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from fedrecjax.metrics.detection import detection_columns
-from fedrecjax.metrics.stealth import stealth_columns
+from fedrecjax.metrics.stealth import COUNTS, stealth_columns
 from fedrecjax.simulation.divergence import Divergence, divergence_in
 from fedrecjax.simulation.records import Reports, joined
 
@@ -28,6 +28,8 @@ class Measurements:
       malicious.
     idle: where the rule had too few rows in the rounds before each point, `[rounds, 2]` each; empty for a rule that
       needs none.
+    told: by the attack in the rounds before each point, `[rounds]` by name, NaN in rounds without an
+      attacker; empty of an attack that tells nothing.
     outside: rows for items that do not exist so far, of the attack and of the server's rule, `[2]`.
     divergence: where the run has diverged, as far as fetched; None while it has not.
   """
@@ -36,6 +38,7 @@ class Measurements:
     self.verdicts: list[np.ndarray] = []
     self.stealth: list[np.ndarray] = []
     self.idle: list[np.ndarray] = []
+    self.told: list[dict[str, np.ndarray]] = []
     self._judges = judges
     self.outside = np.zeros(2, np.int64)
     self.divergence: Divergence | None = None
@@ -71,6 +74,9 @@ class Measurements:
       self.verdicts += [] if one.verdicts is None else [np.asarray(one.verdicts)]
       self.stealth += [] if one.stealth is None else [np.asarray(one.stealth)]
       self.idle += [] if one.idle is None else [np.asarray(one.idle)]
+      if one.told is not None:
+        attacked = np.asarray(one.stealth)[:, COUNTS.index("malicious")] > 0
+        self.told.append({name: np.where(attacked, np.asarray(each), np.nan) for name, each in one.told.items()})
       self.outside += np.asarray(one.outside)
     self._waiting = []
     return True
@@ -98,6 +104,11 @@ class Measurements:
     return self._detection(np.concatenate(self.verdicts)) if self.verdicts else {}
 
   @property
+  def told_columns(self) -> dict[str, np.ndarray]:
+    """What the attack told of every round, `[rounds]` by name, NaN where it took no part."""
+    return {name: np.concatenate([one[name] for one in self.told]) for name in (self.told[0] if self.told else ())}
+
+  @property
   def judged(self) -> dict[str, np.ndarray]:
     """Counts of the verdicts of each stage over all rounds, `[2, 4]`, by the stage's name."""
     if not self.verdicts:
@@ -108,7 +119,7 @@ class Measurements:
     return detection_columns(counts, self._judges[: counts.shape[1]])
 
   def columns(self) -> dict[str, np.ndarray]:
-    """One array over evaluation points per metric, quality of detection and of stealth, and `wall_s`."""
+    """One array over evaluation points per metric, of detection and stealth, what attacks tell, and `wall_s`."""
     table = np.array(self._rows).reshape(-1, len(self._names))
     columns = {name: table[:, number] for number, name in enumerate(self._names)}
     if self.verdicts:
@@ -118,4 +129,12 @@ class Measurements:
     if self.idle:
       idle, items = np.array([counts.sum(axis=0) for counts in self.idle], float).reshape(-1, 2).T
       columns["rule_idle"] = np.divide(idle, items, out=np.full(len(items), np.nan), where=items > 0)
+    for name in self.told[0] if self.told else ():
+      columns[f"attack_{name}"] = np.array([_mean(one[name]) for one in self.told])
     return columns | {"wall_s": np.array(self._walls)}
+
+
+def _mean(told: np.ndarray) -> float:
+  """The mean over the rounds in which the attack took part; NaN without one."""
+  known = told[~np.isnan(told)]
+  return float(known.mean()) if known.size else np.nan

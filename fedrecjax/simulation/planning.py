@@ -277,6 +277,7 @@ def _functions(model: Model, attackers: Attackers, defense: Defense, train: Trai
     loss=as_arguments(LOSSES[train.loss]()),
     poison=as_argument(attackers.poison),
     samples=as_argument(attackers.samples),
+    tells=as_argument(attackers.tells),
     client_term=as_argument(defense.client_term),
     client_transform=as_argument(defense.client_transform),
     filter=as_argument(defense.filter),

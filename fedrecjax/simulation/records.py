@@ -77,6 +77,7 @@ class Parts(NamedTuple):
     loss: of one sample.
     poison: of the attack.
     samples: of the attack.
+    tells: of the attack.
     client_term: of the defence.
     client_transform: of the defence.
     filter: of the defence.
@@ -87,6 +88,7 @@ class Parts(NamedTuple):
   loss: Loss
   poison: Any
   samples: Any
+  tells: Any
   client_term: Any
   client_transform: Any
   filter: Any
@@ -187,6 +189,8 @@ class RoundReport(NamedTuple):
     outside: rows for items that do not exist, of the attack and of the server's rule, int32 `[2]`.
     fault: the first stage that made a number that is not finite, see :class:`fedrecjax.simulation.faults.Stage`.
     idle: of a rule that needs rows enough, see :class:`fedrecjax.types.Update`; else None.
+    told: by the attack, see :class:`fedrecjax.types.Attack`; means nothing in a round without an attacker. None of an
+      attack that tells nothing.
   """
 
   loss: Array
@@ -196,6 +200,7 @@ class RoundReport(NamedTuple):
   outside: Array
   fault: Array
   idle: Array | None = None
+  told: dict[str, Array] | None = None
 
 
 class Reports(NamedTuple):
@@ -209,6 +214,7 @@ class Reports(NamedTuple):
     outside: rows for items that do not exist, of the attack and of the server's rule, int32 `[2]`.
     faults: of each round, int32 `[rounds]`.
     idle: of each round, `[rounds, 2]`, or None.
+    told: by the attack in each round, `[rounds]` by name, or None.
   """
 
   loss: Array
@@ -218,6 +224,7 @@ class Reports(NamedTuple):
   outside: Array
   faults: Array
   idle: Array | None
+  told: dict[str, Array] | None = None
 
 
 def gathered(reports: RoundReport) -> Reports:
@@ -225,7 +232,7 @@ def gathered(reports: RoundReport) -> Reports:
   benign = jnp.sum(reports.benign, dtype=jnp.int32)
   return Reports(
     jnp.sum(reports.loss) / benign, benign, reports.verdicts, reports.stealth,
-    jnp.sum(reports.outside, axis=0, dtype=jnp.int32), reports.fault, reports.idle,
+    jnp.sum(reports.outside, axis=0, dtype=jnp.int32), reports.fault, reports.idle, reports.told,
   )
 
 
@@ -244,4 +251,7 @@ def joined(reports: Sequence[Reports]) -> Reports:
   verdicts, stealth, idle = (along([getattr(one, name) for one in reports]) for name in ("verdicts", "stealth", "idle"))
   outside = jnp.sum(jnp.stack([one.outside for one in reports]), axis=0, dtype=jnp.int32)
   faults = jnp.concatenate([one.faults for one in reports])
-  return Reports(loss, total, verdicts, stealth, outside, faults, idle)
+  told = None
+  if reports[0].told is not None:
+    told = jax.tree.map(lambda *parts: jnp.concatenate(parts), *(one.told for one in reports))
+  return Reports(loss, total, verdicts, stealth, outside, faults, idle, told)

@@ -40,6 +40,7 @@ class Sent(NamedTuple):
     stealth: of malicious uploads, see :class:`fedrecjax.simulation.records.RoundReport`.
     outside: rows of the attack for items that do not exist, int32 scalar.
     finite: whether all that the attack uploads is finite, bool scalar.
+    told: by the attack, see :class:`fedrecjax.simulation.records.RoundReport`.
   """
 
   uploads: ClientUpdates
@@ -48,6 +49,7 @@ class Sent(NamedTuple):
   stealth: Array | None
   outside: Array
   finite: Array
+  told: dict[str, Array] | None
 
 
 class Served(NamedTuple):

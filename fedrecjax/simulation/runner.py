@@ -59,6 +59,9 @@ class Result(NamedTuple):
       public interactions that nobody trains on.
     user_names: what the data call their users, by number; None if by their numbers.
     item_names: the same for items.
+    told: one array over rounds by name, what the attack tells of each (:class:`fedrecjax.types.Attack`), NaN where it
+      took no part; None of an attack that tells nothing. `metrics` has the means over the rounds since the point
+      before, under "attack_" and the name.
   """
 
   metrics: dict[str, np.ndarray]
@@ -74,6 +77,7 @@ class Result(NamedTuple):
   warnings: tuple[str, ...] = ()
   user_names: np.ndarray | None = None
   item_names: np.ndarray | None = None
+  told: dict[str, np.ndarray] | None = None
 
 
 class DivergedError(RuntimeError):
@@ -185,6 +189,7 @@ def _result(
     )),
     user_names=run.dataset.user_names,
     item_names=run.dataset.item_names,
+    told=told.told_columns or None,
   )
 
 

@@ -230,6 +230,22 @@ SIMULATION = (
     ("tests/attacks/test_grants.py::test_a_negative_place_is_nobodys",),
   ),
   Mutant(
+    "told_without_attackers",
+    "fedrecjax/simulation/measurements.py",
+    "np.where(attacked, np.asarray(each), np.nan)",
+    "np.asarray(each)",
+    "rounds without an attacker count in what an attack tells",
+    ("tests/simulation/test_told.py::test_every_round_and_every_point",),
+  ),
+  Mutant(
+    "told_by_absent_clients",
+    "fedrecjax/simulation/independent_attackers.py",
+    "jnp.sum(jnp.where(view.active, number, 0.0)) / count",
+    "jnp.mean(number)",
+    "empty places have a part in what clients tell that do not collude",
+    ("tests/simulation/test_told.py::test_of_clients_alone_the_mean_of_those_that_take_part",),
+  ),
+  Mutant(
     "methods_errors_unnamed",
     "fedrecjax/simulation/contracts.py",
     "if _speaks_for_itself(name, error):",
