@@ -28,6 +28,7 @@ class Measurements:
       malicious.
     idle: where the rule had too few rows in the rounds before each point, `[rounds, 2]` each; empty for a rule that
       needs none.
+    penalties: mean L2 term of benign clients before each point; empty without one.
     told: by the attack in the rounds before each point, `[rounds]` by name, NaN in rounds without an
       attacker; empty of an attack that tells nothing.
     outside: rows for items that do not exist so far, of the attack and of the server's rule, `[2]`.
@@ -38,6 +39,7 @@ class Measurements:
     self.verdicts: list[np.ndarray] = []
     self.stealth: list[np.ndarray] = []
     self.idle: list[np.ndarray] = []
+    self.penalties: list[float] = []
     self.told: list[dict[str, np.ndarray]] = []
     self._judges = judges
     self.outside = np.zeros(2, np.int64)
@@ -74,6 +76,7 @@ class Measurements:
       self.verdicts += [] if one.verdicts is None else [np.asarray(one.verdicts)]
       self.stealth += [] if one.stealth is None else [np.asarray(one.stealth)]
       self.idle += [] if one.idle is None else [np.asarray(one.idle)]
+      self.penalties += [] if one.penalty is None else [float(one.penalty)]
       if one.told is not None:
         attacked = np.asarray(one.stealth)[:, COUNTS.index("malicious")] > 0
         self.told.append({name: np.where(attacked, np.asarray(each), np.nan) for name, each in one.told.items()})
@@ -122,6 +125,8 @@ class Measurements:
     """One array over evaluation points per metric, of detection and stealth, what attacks tell, and `wall_s`."""
     table = np.array(self._rows).reshape(-1, len(self._names))
     columns = {name: table[:, number] for number, name in enumerate(self._names)}
+    if self.penalties:
+      columns["train_loss_l2"] = columns["train_loss"] + np.array(self.penalties)
     if self.verdicts:
       columns |= self._detection(np.array([counts.sum(axis=0) for counts in self.verdicts]))
     if self.stealth:

@@ -191,6 +191,7 @@ class RoundReport(NamedTuple):
     idle: of a rule that needs rows enough, see :class:`fedrecjax.types.Update`; else None.
     told: by the attack, see :class:`fedrecjax.types.Attack`; means nothing in a round without an attacker. None of an
       attack that tells nothing.
+    penalty: sum of the benign clients' L2 terms, which `loss` leaves out; None without.
   """
 
   loss: Array
@@ -201,6 +202,7 @@ class RoundReport(NamedTuple):
   fault: Array
   idle: Array | None = None
   told: dict[str, Array] | None = None
+  penalty: Array | None = None
 
 
 class Reports(NamedTuple):
@@ -215,6 +217,7 @@ class Reports(NamedTuple):
     faults: of each round, int32 `[rounds]`.
     idle: of each round, `[rounds, 2]`, or None.
     told: by the attack in each round, `[rounds]` by name, or None.
+    penalty: mean L2 term of the benign clients of all of them, or None.
   """
 
   loss: Array
@@ -225,6 +228,7 @@ class Reports(NamedTuple):
   faults: Array
   idle: Array | None
   told: dict[str, Array] | None = None
+  penalty: Array | None = None
 
 
 def gathered(reports: RoundReport) -> Reports:
@@ -233,6 +237,7 @@ def gathered(reports: RoundReport) -> Reports:
   return Reports(
     jnp.sum(reports.loss) / benign, benign, reports.verdicts, reports.stealth,
     jnp.sum(reports.outside, axis=0, dtype=jnp.int32), reports.fault, reports.idle, reports.told,
+    None if reports.penalty is None else jnp.sum(reports.penalty) / benign,
   )
 
 
@@ -248,10 +253,12 @@ def joined(reports: Sequence[Reports]) -> Reports:
   benign = jnp.stack([one.benign for one in reports])
   total = jnp.sum(benign, dtype=jnp.int32)
   loss = jnp.sum(benign * jnp.stack([one.loss for one in reports])) / total
+  penalized = [one.penalty for one in reports if one.penalty is not None]
+  penalty = jnp.sum(benign * jnp.stack(penalized)) / total if penalized else None
   verdicts, stealth, idle = (along([getattr(one, name) for one in reports]) for name in ("verdicts", "stealth", "idle"))
   outside = jnp.sum(jnp.stack([one.outside for one in reports]), axis=0, dtype=jnp.int32)
   faults = jnp.concatenate([one.faults for one in reports])
   told = None
   if reports[0].told is not None:
     told = jax.tree.map(lambda *parts: jnp.concatenate(parts), *(one.told for one in reports))
-  return Reports(loss, total, verdicts, stealth, outside, faults, idle, told)
+  return Reports(loss, total, verdicts, stealth, outside, faults, idle, told, penalty)

@@ -93,12 +93,14 @@ def train_round(
     client_rates(run, inputs.clients), table=structure.client_table,
   )
   loss = jnp.sum(jnp.where(is_benign, trained.loss, 0.0))
+  penalty = None if trained.penalty is None else jnp.sum(jnp.where(is_benign, trained.penalty, 0.0))
   fault = stage_at_fault(
     structure, inputs, trained, sent.finite, served.update, run.numbers.learning_rate, served.server.public, private
   )
   report = RoundReport(
     loss, jnp.sum(is_benign, dtype=jnp.int32), served.verdicts, sent.stealth,
     jnp.stack([sent.outside, served.outside]), fault, served.update.idle, sent.told,
+    penalty,
   )
   return SimulationState(served.server, private, sent.attack, optimizer), report
 
