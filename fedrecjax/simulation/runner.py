@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import numpy as np
 import optax
 
@@ -21,7 +20,8 @@ from fedrecjax.simulation.arguments import check_arguments, checked_seed
 from fedrecjax.simulation.contracts import method_name
 from fedrecjax.simulation.debugging import debug_rounds
 from fedrecjax.simulation.divergence import description
-from fedrecjax.simulation.evaluation import jitted_evaluation, metric_names
+from fedrecjax.simulation.evaluation import metric_names
+from fedrecjax.simulation.evaluation_points import AfterUploads, compiled_measure
 from fedrecjax.simulation.faults import Stage
 from fedrecjax.simulation.image_provider import Provider
 from fedrecjax.simulation.image_step import IMPOSSIBLE, ImageState
@@ -31,7 +31,7 @@ from fedrecjax.simulation.programs import compiled_program
 from fedrecjax.simulation.records import Reports
 from fedrecjax.simulation.round import jitted_rounds
 from fedrecjax.simulation.run_warnings import warnings_of
-from fedrecjax.types import Attack, Defense, Model, Public, SimulationState, beside_features
+from fedrecjax.types import Attack, Defense, Model, SimulationState
 from fedrecjax.vision.visuals import Visuals
 
 
@@ -62,6 +62,8 @@ class Result(NamedTuple):
     told: one array over rounds by name, what the attack tells of each (:class:`fedrecjax.types.Attack`), NaN where it
       took no part; None of an attack that tells nothing. `metrics` has the means over the rounds since the point
       before, under "attack_" and the name.
+    after_uploads: with `eval.after_uploads` one array over uploads of images per column: "epoch" from 0 and "round",
+      which the upload came before, and the metrics right after it; None without.
   """
 
   metrics: dict[str, np.ndarray]
@@ -78,6 +80,7 @@ class Result(NamedTuple):
   user_names: np.ndarray | None = None
   item_names: np.ndarray | None = None
   told: dict[str, np.ndarray] | None = None
+  after_uploads: dict[str, np.ndarray] | None = None
 
 
 class DivergedError(RuntimeError):
@@ -130,22 +133,16 @@ def execute(
     DebugError: with `debug`, if a stage fails or makes a number that is not finite.
   """
   points = _points(run.rounds, epochs, every)
-  state, model = run.state, run.constants.parts.model
+  state = run.state
   told = Measurements(metric_names(run.evaluation), run.judges)
-  provider = Provider(run)
+  provider, after = Provider(run), AfterUploads(run)
   trained_s, compile_s = 0.0, provider.compile_s
   for taken in points:
     started = time.perf_counter()
     # Both programs are compiled before either runs: training would go on unseen while the other is compiled.
-    data, key, neighbors = _evaluated(run, taken)
-    measure, compiling = compiled_program(
-      jitted_evaluation, model, received(state), state.private, data, key, neighbors,
-      config=run.evaluation, num_users=run.structure.num_benign,
-    )
-    state, reports, more = _train(run, provider, state, taken, debug=debug)
-    # A metric that has no value, as the exposure of a target that everybody has, is NaN and no fault.
-    with jax.debug_nans(False):
-      means, per_user = measure(model, received(state), state.private, data, key, neighbors)
+    measure, compiling = compiled_measure(run, state, taken.stop)
+    state, reports, more = _train(run, provider, after, state, taken, debug=debug)
+    means, per_user = measure(state)
     told.add(means, per_user, reports)
     fetched = told.fetch(everything=taken is points[-1])
     compile_s += compiling + more
@@ -157,18 +154,19 @@ def execute(
       if told.divergence is None or told.divergence.stage is Stage.IMAGES:
         _check_pixels(run, provider)
       if told.divergence is not None:
-        result = _result(run, told, provider, points, state, compile_s)
+        result = _result(run, told, provider, after, points, state, compile_s)
         number = told.divergence.round
         raise DivergedError(
           description(run, told.divergence), result, epoch=number // run.rounds.per_epoch + 1, round=number + 1
         )
       if progress is not None:
         progress(int(taken.stop // run.rounds.per_epoch))
-  return _result(run, told, provider, points, state, compile_s)
+  return _result(run, told, provider, after, points, state, compile_s)
 
 
 def _result(
-  run: Run, told: Measurements, provider: Provider, points: list[slice], state: SimulationState, compile_s: float
+  run: Run, told: Measurements, provider: Provider, after: AfterUploads, points: list[slice], state: SimulationState,
+  compile_s: float,
 ) -> Result:
   """What is known after the points fetched so far."""
   ends = np.array([taken.stop for taken in points[: told.points]], np.int64)
@@ -190,16 +188,19 @@ def _result(
     user_names=run.dataset.user_names,
     item_names=run.dataset.item_names,
     told=told.told_columns or None,
+    after_uploads=after.columns() or None,
   )
 
 
 def _train(
-  run: Run, provider: Provider, state: SimulationState, taken: slice, *, debug: bool
+  run: Run, provider: Provider, after: AfterUploads, state: SimulationState, taken: slice, *, debug: bool
 ) -> tuple[SimulationState, list[Reports], float]:
   """Trains for the rounds before an evaluation point; returns what they tell, and the seconds of compilation."""
   reports, compile_s = [], 0.0
   for rounds in provider.parts(taken):
-    state = provider.upload(state, rounds.start)
+    if provider.uploads_before(rounds.start):
+      state = provider.upload(state, rounds.start)
+      compile_s += after.add(state, rounds.start)
     arguments = (run.structure, run.constants, state, round_inputs(run.rounds, rounds))
     if debug:
       _check_pixels(run, provider)
@@ -210,18 +211,6 @@ def _train(
       compile_s += compiling
     reports.append(report)
   return state, reports, compile_s
-
-
-def received(state: SimulationState) -> Public:
-  """What every client receives, as the model's functions take it."""
-  return beside_features(state.server.public, state.server.features)
-
-
-def _evaluated(run: Run, taken: slice) -> tuple[Any, jax.Array, jax.Array | None]:
-  """What an evaluation after the given rounds is over: data, a key, and who is whose neighbour by then."""
-  data, keys, numbers = run.constants.data, run.constants.keys, run.constants.numbers
-  neighbors = data.training.neighbors if taken.stop > numbers.neighbors_from else None
-  return data.evaluation, jax.random.fold_in(keys.evaluation, taken.stop - 1), neighbors
 
 
 def _check_pixels(run: Run, provider: Provider) -> None:

@@ -230,6 +230,22 @@ SIMULATION = (
     ("tests/attacks/test_grants.py::test_a_negative_place_is_nobodys",),
   ),
   Mutant(
+    "after_uploads_before_them",
+    "fedrecjax/simulation/runner.py",
+    "      state = provider.upload(state, rounds.start)\n      compile_s += after.add(state, rounds.start)",
+    "      compile_s += after.add(state, rounds.start)\n      state = provider.upload(state, rounds.start)",
+    "what is measured after an upload is the state before it",
+    ("tests/simulation/test_after_uploads.py::test_the_upload_has_come_and_the_round_has_not",),
+  ),
+  Mutant(
+    "after_uploads_same_draws",
+    "fedrecjax/simulation/evaluation_points.py",
+    "_AFTER_UPLOAD + rounds if uploaded else rounds - 1",
+    "rounds - 1",
+    "candidates after an upload are those of the point before it",
+    ("tests/simulation/test_after_uploads.py::test_drawn_candidates_are_others_than_at_the_point_before",),
+  ),
+  Mutant(
     "told_without_attackers",
     "fedrecjax/simulation/measurements.py",
     "np.where(attacked, np.asarray(each), np.nan)",
