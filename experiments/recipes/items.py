@@ -58,7 +58,7 @@ ITEMS: tuple[Item, ...] = (
   Item("cluster", "Table 5", ("cluster_table5",)),
   Item("cluster", "Figure 2", ("cluster_figure2",)),
   Item("cluster", "Figure 3", ("cluster_figure3",)),
-  Item("cluster", "Figure 4", missing="uniformity and projected gradients of each client at chosen rounds"),
+  Item("cluster", "Figure 4", command="python -m experiments.gradients"),
   Item("fedrecattack", "Table II", command=_STATISTICS),
   Item("fedrecattack", "Table III", ("fedrecattack_table3",)),
   Item("fedrecattack", "Table IV", ("fedrecattack_table4",)),
