@@ -52,7 +52,8 @@ from fedrecjax.defenses import (
 from fedrecjax.methods.hyperparameters import traced
 from fedrecjax.models import fedgnn, lightgcn, lightvgcn, mf, ncf, sasrec, vncf
 from fedrecjax.simulation.checkpoint_files import OtherRunError
-from fedrecjax.simulation.contracts import ContractError, MethodError
+from fedrecjax.simulation.contract_checks import ContractError
+from fedrecjax.simulation.contracts import MethodError
 from fedrecjax.simulation.debugging import DebugError
 from fedrecjax.simulation.results import AttackError, DefenseError, DivergedError, Result
 from fedrecjax.simulation.runner import simulate, simulate_config

@@ -12,10 +12,11 @@ from fedrecjax import attacks, defenses, models
 from fedrecjax.config import AttackerConfig, EvalConfig, TrainConfig
 from fedrecjax.datasets import ItemLists
 from fedrecjax.simulation.evaluation import evaluate
+from fedrecjax.simulation.evaluation_points import received
 from fedrecjax.simulation.image_step import upload_images
 from fedrecjax.simulation.planning import round_inputs
 from fedrecjax.simulation.round import train_rounds
-from fedrecjax.simulation.runner import execute, received
+from fedrecjax.simulation.runner import execute
 from fedrecjax.types import Attack, ClientUpdates
 from tests.support.lockstep import make_run
 from tests.support.small_images import seeing_run

@@ -17,8 +17,9 @@ from fedrecjax.datasets import Dataset
 from fedrecjax.methods.hyperparameters import as_arguments
 from fedrecjax.metrics.ranking import hit, standing
 from fedrecjax.simulation.evaluation import EvaluationData, evaluation_data, masked_pairs, user_vectors
+from fedrecjax.simulation.evaluation_points import received
 from fedrecjax.simulation.results import DivergedError, Result
-from fedrecjax.simulation.runner import received, simulate_config
+from fedrecjax.simulation.runner import simulate_config
 from fedrecjax.simulation.visual_features import seeing
 from fedrecjax.types import Model, Public
 from fedrecjax.vision.visuals import Visuals

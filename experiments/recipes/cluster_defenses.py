@@ -114,7 +114,6 @@ CLUSTER_FIGURE3 = Recipe(
       "cluster.adaptive": "true,false",
     },
   ),
-  metrics=_METRICS,
+  metrics=(*_METRICS, "attack_clusters", "attack_loss"),
   settings_from=CLUSTER_SETTINGS_FROM,
-  missing=("K and the attack's loss over rounds: no result holds them",),
 )

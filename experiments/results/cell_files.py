@@ -103,13 +103,16 @@ def round_frames(result: Result) -> dict[str, pl.DataFrame]:
   """Tables by name, where there is anything to tell; undefined shares are null.
 
   One row per round: "detection" is there for defences that reject or rescale uploads, "stealth" where somebody is
-  malicious. One row per target and step in which images are uploaded: "images", under an attack that changes them.
+  malicious, "attack" for attacks that tell something. One row per target and step in which images are uploaded:
+  "images", under an attack that changes them; one per step: "after_uploads", with `eval.after_uploads`.
   """
   frames = {}
-  for name, columns in (("detection", result.detection), ("stealth", result.stealth)):
+  for name, columns in (("detection", result.detection), ("stealth", result.stealth), ("attack", result.told)):
     if columns:
       rounds = len(next(iter(columns.values())))
       frames[name] = pl.DataFrame({"round": np.arange(1, rounds + 1), **columns}).fill_nan(None)
+  if result.after_uploads:
+    frames["after_uploads"] = pl.DataFrame(result.after_uploads).fill_nan(None)
   if result.images:
     frames["images"] = _named(pl.DataFrame(result.images).fill_nan(None), "item", result.item_names)
   return frames

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, without its yellow: too pale for a line.
 _COLOURS = ("#000000", "#E69F00", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
-_STYLES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
+Style = Literal["-", "--", ":", "-."]
+_STYLES: tuple[Style, ...] = ("-", "--", ":", "-.")
 _PANELS_PER_ROW = 4
 _MEANINGS = ("exposure of the targets", "utility for benign users")
 _METRICS = ("er@10", "hr@10")
@@ -56,16 +57,16 @@ def plot_utility_exposure(
   except ImportError as error:
     raise PlotError("no picture drawn: matplotlib is missing, pip install fedrecjax[plots] brings it") from error
   lines, panels = line_fields(cells), panel_fields(cells)
-  names = list(dict.fromkeys(_label(cell.flat, lines) for cell in cells))
-  titles = list(dict.fromkeys(_label(cell.flat, panels) for cell in cells))
+  names = list(dict.fromkeys(named_by(cell.flat, lines) for cell in cells))
+  titles = list(dict.fromkeys(named_by(cell.flat, panels) for cell in cells))
   columns = min(len(titles), _PANELS_PER_ROW)
   blocks = math.ceil(len(titles) / columns)
   figure = Figure(figsize=(2.2 + 2.7 * columns, 0.9 + 4.4 * blocks), dpi=150, layout="constrained")
   FigureCanvasAgg(figure)
   axes = figure.subplots(2 * blocks, columns, sharex=True, sharey=True, squeeze=False)
   for group in group_by_seed(cells):
-    place = titles.index(_label(group.flat, panels))
-    number = names.index(_label(group.flat, lines))
+    place = titles.index(named_by(group.flat, panels))
+    number = names.index(named_by(group.flat, lines))
     runs = [read_metrics(out_dir, cell) for cell in group.cells]
     # Cells may differ in the lengths of their lists.
     for row, metric in enumerate(drawn_metrics(wanted, runs[0].columns)):
@@ -81,7 +82,7 @@ def plot_utility_exposure(
   for block in range(blocks):
     for row, (metric, meaning) in enumerate(zip(labels, _MEANINGS, strict=True)):
       axes[2 * block + row, 0].set_ylabel(f"{metric}\n{meaning}")
-  _draw_legend(figure, names)
+  draw_legend(figure, names)
   with new_file(file) as temporary:
     figure.savefig(temporary, format="png")
 
@@ -98,7 +99,8 @@ def panel_fields(cells: Sequence[Cell]) -> list[str]:
   return ["defense", *(name for name in varying_fields(cells) if name not in others)]
 
 
-def _label(flat: dict[str, Any], fields: Sequence[str]) -> str:
+def named_by(flat: dict[str, Any], fields: Sequence[str]) -> str:
+  """A line's or a panel's name: the value of the first field, and the others that apply with theirs."""
   named = [f"{name.rpartition('.')[2]}={shown(flat[name])}" for name in fields[1:] if flat.get(name) is not None]
   return ", ".join([shown(flat[fields[0]]), *named])
 
@@ -117,13 +119,17 @@ def drawn_metrics(wanted: Sequence[str], columns: Sequence[str]) -> tuple[str, s
 
 def _draw_line(axis: Axes, runs: Sequence[pl.DataFrame], metric: str, number: int, label: str) -> None:
   epochs, mean, half = over_seeds(runs, metric)
-  colour = _COLOURS[number % len(_COLOURS)]
-  style = _STYLES[number // len(_COLOURS) % len(_STYLES)]
+  colour, style = style_of(number)
   axis.plot(epochs, mean, color=colour, linestyle=style, linewidth=1.8, label=label, clip_on=False, zorder=3)
   if half is not None:
     # A mean of values in [0, 1] lies there too, whatever the symmetric interval of few seeds says.
     low, high = np.maximum(mean - half, 0.0), np.minimum(mean + half, 1.0)
     axis.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def style_of(number: int) -> tuple[str, Style]:
+  """Color and dashes of the line of this number."""
+  return _COLOURS[number % len(_COLOURS)], _STYLES[number // len(_COLOURS) % len(_STYLES)]
 
 
 def over_seeds(runs: Sequence[pl.DataFrame], metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -162,17 +168,18 @@ def _finish_panel(axis: Axes, title: str, *, last: bool) -> None:
     axis.tick_params(labelbottom=True)
 
 
-def _draw_legend(figure: Figure, names: Sequence[str]) -> None:
+def draw_legend(figure: Figure, names: Sequence[str]) -> None:
+  """Puts a legend of lines, in the order of their numbers, above a figure."""
   from matplotlib.lines import Line2D
 
   handles = [
     Line2D(
       [],
       [],
-      color=_COLOURS[number % len(_COLOURS)],
+      color=style_of(number)[0],
       linewidth=2.4,
       label=name,
-      linestyle=_STYLES[number // len(_COLOURS) % len(_STYLES)],
+      linestyle=style_of(number)[1],
     )
     for number, name in enumerate(names)
   ]

@@ -14,6 +14,7 @@ from experiments.grid import Cell, cell_name, varying_fields
 from experiments.recipes import RECIPES
 from experiments.results.attack_costs import compare_with_unattacked
 from experiments.results.cell_files import gather_results, rebuild_results, versions_of, warnings_of
+from experiments.results.courses import courses_of, plot_courses
 from experiments.results.paths import failure_file, is_finished, reason_in
 from experiments.results.plots import PlotError, plot_utility_exposure
 from experiments.results.report import recipe_table, summarise
@@ -67,19 +68,20 @@ def _show_tables(tables: Sequence[Table], options: Options, finished: Sequence[C
 
 
 def _draw_curves(options: Options, finished: Sequence[Cell], console: Console) -> None:
-  """One picture; of several recipes one each, whose panels would be too many together."""
-  if len(options.recipes) < 2:
-    of_recipe = {"wanted": RECIPES[options.recipes[0]].metrics} if options.recipes else {}
-    pictures = [(finished, "utility_exposure.png", of_recipe)]
-  else:
-    pictures = [
-      (_finished_of(name, options, finished), f"utility_exposure_{name}.png", {"wanted": RECIPES[name].metrics})
-      for name in options.recipes
-    ]
-  for cells, name, wanted in pictures:
-    if cells:
-      plot_utility_exposure(cells, options.out_dir, options.out_dir / name, **wanted)
-      print_line(console, f"Picture: {options.out_dir / name}")
+  """Utility and exposure, and what else a recipe shows; of several recipes each has pictures of its own."""
+  several = len(options.recipes) > 1
+  for name in options.recipes or (None,):
+    cells = _finished_of(name, options, finished) if name is not None and several else finished
+    if not cells:
+      continue
+    ending = f"_{name}.png" if several else ".png"
+    wanted = {} if name is None else {"wanted": RECIPES[name].metrics}
+    plot_utility_exposure(cells, options.out_dir, options.out_dir / f"utility_exposure{ending}", **wanted)
+    print_line(console, f"Picture: {options.out_dir / f'utility_exposure{ending}'}")
+    courses = () if name is None else courses_of(RECIPES[name].metrics)
+    if courses:
+      plot_courses(cells, options.out_dir, options.out_dir / f"courses{ending}", courses)
+      print_line(console, f"Picture: {options.out_dir / f'courses{ending}'}")
 
 
 def _finished_of(name: str, options: Options, finished: Sequence[Cell]) -> list[Cell]:

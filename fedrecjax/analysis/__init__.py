@@ -28,6 +28,7 @@ from fedrecjax.analysis.popularity import (
   user_coverage,
 )
 from fedrecjax.analysis.power_law import PowerLaw, fit_power_law, hurwitz_zeta, tail_probability
+from fedrecjax.analysis.projections import kernel_density, principal_components, upload_products
 from fedrecjax.analysis.summary import Summary, summarize, top_share
 from fedrecjax.analysis.upload_counts import (
   UploadCounts,
@@ -53,6 +54,7 @@ __all__ = [
   "interactions_per_item",
   "is_broken",
   "item_reach",
+  "kernel_density",
   "krum_rule",
   "largest",
   "largest_list",
@@ -63,6 +65,7 @@ __all__ = [
   "mining_precision",
   "pairwise_divergence",
   "popularity_ranks",
+  "principal_components",
   "proposition_2",
   "rules",
   "share_broken",
@@ -71,5 +74,6 @@ __all__ = [
   "top_share",
   "trimmed_mean_rule",
   "uniformity",
+  "upload_products",
   "user_coverage",
 ]

@@ -296,6 +296,7 @@ class Trained(NamedTuple):
     loss: of each client `[C]`.
     state: the defence's state after its client term.
     rows: gradients of each sample's items `[P, 1 + q, d]`; None after several local steps.
+    penalty: L2 term of each client `[C]`, which `loss` leaves out; None without.
   """
 
   private: Array
@@ -303,6 +304,7 @@ class Trained(NamedTuple):
   loss: Array
   state: State
   rows: Array | None = None
+  penalty: Array | None = None
 
 
 class LocalSettings(NamedTuple):

@@ -311,6 +311,7 @@ class EvalConfig:
       not count for that user.
     left_out: share of the users, malicious ones first, who are not evaluated (0.05 in ClusterAttack's code).
     ks: list lengths K, joined with + on the command line.
+    after_uploads: whether metrics are also measured right after each upload of images, before the round after it.
   """
 
   every: int = 1
@@ -320,6 +321,7 @@ class EvalConfig:
   exposure_among: Literal["not_trained", "unseen"] = "not_trained"
   left_out: float = 0.0
   ks: tuple[int, ...] = (5, 10, 20)
+  after_uploads: bool = _if_set(False)
 
   def __post_init__(self) -> None:
     _check_fields(self)

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fedrecjax.simulation.checkpoint_files import checkpoints_in, find_checkpoint, write_checkpoint
+from fedrecjax.simulation.evaluation_points import AfterUploads
 from fedrecjax.simulation.image_provider import Provider
 from fedrecjax.simulation.measurements import Measurements
 from fedrecjax.simulation.records import Reports, joined
@@ -58,6 +59,7 @@ class SoFar:
     state: after the last round so far.
     told: the evaluation points so far.
     provider: of images, with what was uploaded so far.
+    after: metrics right after uploads of images so far.
     rounds: that are done.
     parts: reports of the rounds since the last evaluation point.
     trained_s: seconds of training.
@@ -68,6 +70,7 @@ class SoFar:
   state: SimulationState
   told: Measurements
   provider: Provider
+  after: AfterUploads
   rounds: int = 0
   parts: list[Reports] = dataclasses.field(default_factory=list)
   trained_s: float = 0.0
@@ -86,8 +89,13 @@ class SoFar:
     kept = {"rounds": np.array(self.rounds), "seconds": np.array([self.trained_s, self.compile_s])}
     kept |= {f"state.{place}": _plain(leaf) for place, leaf in enumerate(jax.tree.leaves(self.state))}
     parts = joined(self.parts)._asdict() if self.parts else {}
+    told = parts.pop("told", None) or {}
     parts = {name: part for name, part in parts.items() if part is not None}
-    for owner, own in (("told", self.told.saved()), ("images", self.provider.saved()), ("parts", parts)):
+    owned = {
+      "told": self.told.saved(), "images": self.provider.saved(), "after": self.after.saved(), "parts": parts,
+      "parts_told": told,
+    }
+    for owner, own in owned.items():
       kept |= {f"{owner}.{name}": np.asarray(array) for name, array in own.items()}
     return kept
 
@@ -98,9 +106,10 @@ class SoFar:
     self.state = jax.tree.unflatten(structure, found)
     self.told.restore(_owned(kept, "told"))
     self.provider.restore(_owned(kept, "images"))
-    parts = _owned(kept, "parts")
+    self.after.restore(_owned(kept, "after"))
+    parts = _owned(kept, "parts") | {"told": _owned(kept, "parts_told") or None}
     fields: dict[str, Any] = {name: parts.get(name) for name in Reports._fields}
-    self.parts = [Reports(**fields)] if parts else []
+    self.parts = [] if fields["loss"] is None else [Reports(**fields)]
     self.rounds = int(kept["rounds"])
     self.trained_s += float(kept["seconds"][0])
     self.compile_s += float(kept["seconds"][1])

@@ -38,11 +38,14 @@ class Provider:
     assert images is not None
     return images.structure, images.constants, self._run.constants.parts, state, self.pictures, np.int32(epoch)
 
+  def uploads_before(self, number: int) -> bool:
+    """Whether there is a step before a round."""
+    images = self._run.images
+    return images is not None and images.start <= number // self._run.rounds.per_epoch < images.stop
+
   def upload(self, state: SimulationState, number: int) -> SimulationState:
-    """The state after the step before a round, if there is one."""
-    images, epoch = self._run.images, number // self._run.rounds.per_epoch
-    if images is None or not images.start <= epoch < images.stop:
-      return state
+    """The state after the step before a round; there must be one."""
+    epoch = number // self._run.rounds.per_epoch
     state, self.pictures, report = self._step(*self._arguments(state, epoch)[1:])
     self._reports.append(report)
     self._epochs.append(epoch)

@@ -33,13 +33,14 @@ def each_alone(attack: Attack) -> Attack:
   if attack.images is not None:
     raise ConfigError("attacker.colluding must be true for an attack whose clients work with the targets' provider")
   return _alone(
-    functions=(as_argument(attack.poison), as_argument(attack.init)), pooled=attack.pool > 0
+    functions=(as_argument(attack.poison), as_argument(attack.init), as_argument(attack.tells)), pooled=attack.pool > 0
   )._replace(profiles=attack.profiles, samples=attack.samples, requires=attack.requires)
 
 
 @traced
 def _alone(*, functions: tuple[Any, ...], pooled: bool) -> Attack:
-  poison_one, init_one = (checked("attack", name, one) for name, one in zip(("poison", "init"), functions, strict=True))
+  names = ("poison", "init", "tells")
+  poison_one, init_one, tells_one = (checked("attack", name, one) for name, one in zip(names, functions, strict=True))
 
   def init(key: Array, context: AttackContext) -> State:
     states = [
@@ -57,6 +58,18 @@ def _alone(*, functions: tuple[Any, ...], pooled: bool) -> Attack:
       raise ValueError("attacker.colluding must be true, since what its clients keep differs in size between them")
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
 
+  def taking_part(state: State, view: AttackView) -> State:
+    """The states of the round's places; of an empty one that of any client."""
+    last = (jax.tree.leaves(state)[0].shape[0] if jax.tree.leaves(state) else 1) - 1
+    return jax.tree.map(lambda leaf: leaf.at[jnp.minimum(view.client, last)].get(mode="clip"), state)
+
+  def tells(state: State, view: AttackView) -> dict[str, Array]:
+    """Means over the clients that take part."""
+    of_client = jax.vmap(lambda own, *place: tells_one(own, _of_one(view, *place)))
+    each = of_client(taking_part(state, view), view.active, view.slot, view.private)
+    count = jnp.maximum(jnp.sum(view.active, dtype=jnp.int32), 1)
+    return {name: jnp.sum(jnp.where(view.active, number, 0.0)) / count for name, number in each.items()}
+
   def poison(state: State, uploads: ClientUpdates, view: AttackView, key: Array) -> tuple[ClientUpdates, State]:
     num_items = view.public.items.shape[0]
     num_malicious = jax.tree.leaves(state)[0].shape[0] if jax.tree.leaves(state) else 1
@@ -65,17 +78,12 @@ def _alone(*, functions: tuple[Any, ...], pooled: bool) -> Attack:
       client: Array, active: Array, slot: Array, private: Array | None, state: State
     ) -> tuple[ClientUpdates, State]:
       own = keep_clients(uploads, (jnp.arange(view.num_clients, dtype=jnp.int32) == slot) & active, num_items)
-      alone = view._replace(
-        client=jnp.where(active, jnp.int32(0), 1)[None],
-        active=active[None],
-        slot=slot[None],
-        private=None if private is None else private[None],
-        pool=merge_rows(own, num_items)._replace(client=jnp.zeros_like(own.client)) if pooled else None,
-      )
+      pool = merge_rows(own, num_items)._replace(client=jnp.zeros_like(own.client)) if pooled else None
+      alone = _of_one(view, active, slot, private)._replace(pool=pool)
       sent, state = poison_one(state, own, alone, jax.random.fold_in(key, client))
       return sent, state
 
-    before = jax.tree.map(lambda leaf: leaf.at[jnp.minimum(view.client, num_malicious - 1)].get(mode="clip"), state)
+    before = taking_part(state, view)
     sent, after = jax.vmap(of_client)(view.client, view.active, view.slot, view.private, before)
     # An inactive client has a number past the last, where nothing is kept.
     place = jnp.where(view.active, view.client, num_malicious)
@@ -86,4 +94,15 @@ def _alone(*, functions: tuple[Any, ...], pooled: bool) -> Attack:
     shared = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), sent.shared)
     return rows._replace(shared=shared, sent=jnp.any(sent.sent, axis=0)), state
 
-  return Attack(poison, init)
+  return Attack(poison, init, tells=None if tells_one is None else tells)
+
+
+def _of_one(view: AttackView, active: Array, slot: Array, private: Array | None) -> AttackView:
+  """What one of the malicious clients sees, as client 0 of one."""
+  return view._replace(
+    client=jnp.where(active, jnp.int32(0), 1)[None],
+    active=active[None],
+    slot=slot[None],
+    private=None if private is None else private[None],
+    pool=None,
+  )

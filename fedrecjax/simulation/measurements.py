@@ -8,13 +8,14 @@ import jax
 import numpy as np
 
 from fedrecjax.metrics.detection import detection_columns
-from fedrecjax.metrics.stealth import stealth_columns
+from fedrecjax.metrics.stealth import COUNTS, stealth_columns
 from fedrecjax.simulation.divergence import Divergence, divergence_in
 from fedrecjax.simulation.programs import compiled_program
 from fedrecjax.simulation.records import Reports, joined, mean_loss
 
 POINTS_TOGETHER = 10
 _BY_ROUND = ("verdicts", "stealth", "idle")
+_TOLD = "told."
 
 
 class Measurements:
@@ -30,6 +31,9 @@ class Measurements:
       malicious.
     idle: where the rule had too few rows in the rounds before each point, `[rounds, 2]` each; empty for a rule that
       needs none.
+    penalties: mean L2 term of benign clients before each point; empty without one.
+    told: by the attack in the rounds before each point, `[rounds]` by name, NaN in rounds without an
+      attacker; empty of an attack that tells nothing.
     outside: rows for items that do not exist so far, of the attack and of the server's rule, `[2]`.
     divergence: where the run has diverged, as far as fetched; None while it has not.
   """
@@ -38,6 +42,8 @@ class Measurements:
     self.verdicts: list[np.ndarray] = []
     self.stealth: list[np.ndarray] = []
     self.idle: list[np.ndarray] = []
+    self.penalties: list[float] = []
+    self.told: list[dict[str, np.ndarray]] = []
     self._judges = judges
     self.outside = np.zeros(2, np.int64)
     self.divergence: Divergence | None = None
@@ -75,6 +81,11 @@ class Measurements:
       for name in _BY_ROUND:
         if getattr(one, name) is not None:
           getattr(self, name).append(np.asarray(getattr(one, name)))
+      if one.penalty is not None:
+        self.penalties.append(float(program(one.penalty, one.benign)))
+      if one.told is not None:
+        attacked = np.asarray(one.stealth)[:, COUNTS.index("malicious")] > 0
+        self.told.append({name: np.where(attacked, np.asarray(each), np.nan) for name, each in one.told.items()})
       self.outside += np.asarray(one.outside)
     self._waiting = []
     return True
@@ -92,6 +103,8 @@ class Measurements:
       "outside": self.outside,
     }
     kept |= {name: np.concatenate(getattr(self, name)) for name in _BY_ROUND if getattr(self, name)}
+    kept |= {f"{_TOLD}{name}": column for name, column in self.told_columns.items()}
+    kept |= {"penalties": np.array(self.penalties)} if self.penalties else {}
     return kept if self._per_user is None else kept | {"per_user": np.asarray(self._per_user)}
 
   def restore(self, kept: Mapping[str, np.ndarray]) -> None:
@@ -102,6 +115,9 @@ class Measurements:
     ends = np.cumsum(kept["lengths"])[:-1]
     for name in _BY_ROUND:
       setattr(self, name, np.split(kept[name], ends) if name in kept else [])
+    told = {name.removeprefix(_TOLD): np.split(kept[name], ends) for name in kept if name.startswith(_TOLD)}
+    self.told = [dict(zip(told, one, strict=True)) for one in zip(*told.values(), strict=True)]
+    self.penalties = kept["penalties"].tolist() if "penalties" in kept else []
 
   @property
   def points(self) -> int:
@@ -120,6 +136,11 @@ class Measurements:
     return self._detection(np.concatenate(self.verdicts)) if self.verdicts else {}
 
   @property
+  def told_columns(self) -> dict[str, np.ndarray]:
+    """What the attack told of every round, `[rounds]` by name, NaN where it took no part."""
+    return {name: np.concatenate([one[name] for one in self.told]) for name in (self.told[0] if self.told else ())}
+
+  @property
   def judged(self) -> dict[str, np.ndarray]:
     """Counts of the verdicts of each stage over all rounds, `[2, 4]`, by the stage's name."""
     if not self.verdicts:
@@ -130,9 +151,11 @@ class Measurements:
     return detection_columns(counts, self._judges[: counts.shape[1]])
 
   def columns(self) -> dict[str, np.ndarray]:
-    """One array over evaluation points per metric, quality of detection and of stealth, and `wall_s`."""
+    """One array over evaluation points per metric, of detection and stealth, what attacks tell, and `wall_s`."""
     table = np.array(self._rows).reshape(-1, len(self._names))
     columns = {name: table[:, number] for number, name in enumerate(self._names)}
+    if self.penalties:
+      columns["train_loss_l2"] = columns["train_loss"] + np.array(self.penalties)
     if self.verdicts:
       columns |= self._detection(np.array([counts.sum(axis=0) for counts in self.verdicts]))
     if self.stealth:
@@ -140,4 +163,12 @@ class Measurements:
     if self.idle:
       idle, items = np.array([counts.sum(axis=0) for counts in self.idle], float).reshape(-1, 2).T
       columns["rule_idle"] = np.divide(idle, items, out=np.full(len(items), np.nan), where=items > 0)
+    for name in self.told[0] if self.told else ():
+      columns[f"attack_{name}"] = np.array([_mean(one[name]) for one in self.told])
     return columns | {"wall_s": np.array(self._walls)}
+
+
+def _mean(told: np.ndarray) -> float:
+  """The mean over the rounds in which the attack took part; NaN without one."""
+  known = told[~np.isnan(told)]
+  return float(known.mean()) if known.size else np.nan

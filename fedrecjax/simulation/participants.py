@@ -13,7 +13,8 @@ from fedrecjax.config import AttackerConfig, ConfigError, TrainConfig
 from fedrecjax.datasets import Dataset, ItemLists, read_public
 from fedrecjax.federation.participation import Rounds, attacking_from_to, draw_pool, draw_rounds
 from fedrecjax.federation.population import Population, make_population, num_malicious, own_lists, public_part
-from fedrecjax.simulation.contracts import ContractError, checked, first_line, method_name
+from fedrecjax.simulation.contract_checks import ContractError
+from fedrecjax.simulation.contracts import checked, first_line, method_name
 from fedrecjax.simulation.visual_features import check_targets
 from fedrecjax.types import Attack, AttackContext
 from fedrecjax.vision.visuals import Visuals
@@ -70,6 +71,7 @@ class Attackers(NamedTuple):
   Attributes:
     poison: of the attack; None if nobody is malicious.
     samples: of the attack; None if nobody is malicious.
+    tells: of the attack; None if nobody is malicious.
     state: of the attack before the first round.
     profiles: items that each malicious client trains on; None without data of their own.
     notes: lines on what it was given that the user should know.
@@ -77,6 +79,7 @@ class Attackers(NamedTuple):
 
   poison: Any
   samples: Any
+  tells: Any
   state: Any
   profiles: list[np.ndarray] | None
   notes: tuple[str, ...] = ()
@@ -89,7 +92,7 @@ def prepare_attackers(
   population = who.population
   somebody = population.num_malicious > 0
   if not somebody and attack.images is None:
-    return Attackers(None, None, (), None)
+    return Attackers(None, None, None, (), None)
   granted, notes = _granted_interactions(dataset, attack, who, seed)
   context = AttackContext(
     num_items=dataset.num_items,
@@ -109,7 +112,8 @@ def prepare_attackers(
       profiles = own_lists(dataset, population, who.attacker, np.random.default_rng([seed, 1]))
       context = context._replace(own=ItemLists.from_lists(profiles))
     state = checked("attack", "init", attack.init)(key, context)
-  return Attackers(attack.poison if somebody else None, attack.samples if somebody else None, state, profiles, notes)
+  functions = (attack.poison, attack.samples, attack.tells) if somebody else (None, None, None)
+  return Attackers(*functions, state, profiles, notes)
 
 
 def given_public(dataset: Dataset, attacker: AttackerConfig) -> ItemLists | None:

@@ -188,6 +188,7 @@ def plan(
     init_optimizer(optimizers.server_optimizer, public), features,
   )
   of_clients = init_client_optimizer(optimizers.client_optimizer, private, table=optimizers.client_table)
+  images = _image_run(attack, defense, who, visuals, keys.images)
   return Run(
     structure,
     Constants(_functions(model, attackers, defense, train), data, numbers, keys),
@@ -198,9 +199,9 @@ def plan(
     _judges(defense),
     *names,
     attacker if uploads else None,
-    _image_run(attack, defense, who, visuals, keys.images),
+    images,
     dataset,
-    (*(() if dataset.reading is None else dataset.reading.warnings), *attackers.notes),
+    (*(() if dataset.reading is None else dataset.reading.warnings), *attackers.notes, *_unmet(evaluation, images)),
   )
 
 
@@ -277,6 +278,7 @@ def _functions(model: Model, attackers: Attackers, defense: Defense, train: Trai
     loss=as_arguments(LOSSES[train.loss]()),
     poison=as_argument(attackers.poison),
     samples=as_argument(attackers.samples),
+    tells=as_argument(attackers.tells),
     client_term=as_argument(defense.client_term),
     client_transform=as_argument(defense.client_transform),
     filter=as_argument(defense.filter),
@@ -323,6 +325,13 @@ def _image_run(
       threshold=defense.threshold, targets=who.population.targets, users=who.invented, refuses=defense.refuses,
       adaptive="image_defense" in attack.requires, epochs=(start, stop), key=key,
     )
+
+
+def _unmet(evaluation: EvalConfig, images: ImageRun | None) -> tuple[str, ...]:
+  """A line for what is asked of the evaluation and will never happen."""
+  if evaluation.after_uploads and images is None:
+    return ("eval.after_uploads measures nothing: nobody uploads images",)
+  return ()
 
 
 def _complete(defense: Defense, train: TrainConfig) -> Defense:

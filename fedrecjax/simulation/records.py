@@ -77,6 +77,7 @@ class Parts(NamedTuple):
     loss: of one sample.
     poison: of the attack.
     samples: of the attack.
+    tells: of the attack.
     client_term: of the defence.
     client_transform: of the defence.
     filter: of the defence.
@@ -87,6 +88,7 @@ class Parts(NamedTuple):
   loss: Loss
   poison: Any
   samples: Any
+  tells: Any
   client_term: Any
   client_transform: Any
   filter: Any
@@ -187,6 +189,9 @@ class RoundReport(NamedTuple):
     outside: rows for items that do not exist, of the attack and of the server's rule, int32 `[2]`.
     fault: the first stage that made a number that is not finite, see :class:`fedrecjax.simulation.faults.Stage`.
     idle: of a rule that needs rows enough, see :class:`fedrecjax.types.Update`; else None.
+    told: by the attack, see :class:`fedrecjax.types.Attack`; means nothing in a round without an attacker. None of an
+      attack that tells nothing.
+    penalty: sum of the benign clients' L2 terms, which `loss` leaves out; None without.
   """
 
   loss: Array
@@ -196,6 +201,8 @@ class RoundReport(NamedTuple):
   outside: Array
   fault: Array
   idle: Array | None = None
+  told: dict[str, Array] | None = None
+  penalty: Array | None = None
 
 
 class Reports(NamedTuple):
@@ -209,6 +216,8 @@ class Reports(NamedTuple):
     outside: rows for items that do not exist, of the attack and of the server's rule, int32 `[2]`.
     faults: of each round, int32 `[rounds]`.
     idle: of each round, `[rounds, 2]`, or None.
+    told: by the attack in each round, `[rounds]` by name, or None.
+    penalty: sum of the benign clients' L2 terms in each round, float32 `[rounds]`, or None.
   """
 
   loss: Array
@@ -218,13 +227,15 @@ class Reports(NamedTuple):
   outside: Array
   faults: Array
   idle: Array | None
+  told: dict[str, Array] | None = None
+  penalty: Array | None = None
 
 
 def gathered(reports: RoundReport) -> Reports:
   """Reports of rounds one behind another, `[rounds, ...]`, as one."""
   return Reports(
     reports.loss, reports.benign, reports.verdicts, reports.stealth,
-    jnp.sum(reports.outside, axis=0, dtype=jnp.int32), reports.fault, reports.idle,
+    jnp.sum(reports.outside, axis=0, dtype=jnp.int32), reports.fault, reports.idle, reports.told, reports.penalty,
   )
 
 
@@ -234,7 +245,7 @@ def joined(reports: Sequence[Reports]) -> Reports:
 
   def along(name: str) -> Any:
     parts = [getattr(one, name) for one in fetched]
-    return None if parts[0] is None else np.concatenate(parts)
+    return None if parts[0] is None else jax.tree.map(lambda *each: np.concatenate(each), *parts)
 
   outside: Any = np.sum([one.outside for one in fetched], axis=0, dtype=np.int32)
   fields: dict[str, Any] = {name: outside if name == "outside" else along(name) for name in Reports._fields}

@@ -34,6 +34,11 @@ class Result(NamedTuple):
       public interactions that nobody trains on, and checkpoints that were damaged or could not be written.
     user_names: what the data call their users, by number; None if by their numbers.
     item_names: the same for items.
+    told: one array over rounds by name, what the attack tells of each (:class:`fedrecjax.types.Attack`), NaN where it
+      took no part; None of an attack that tells nothing. `metrics` has the means over the rounds since the point
+      before, under "attack_" and the name.
+    after_uploads: with `eval.after_uploads` one array over uploads of images per column: "epoch" from 0 and "round",
+      which the upload came before, and the metrics right after it; None without.
   """
 
   metrics: dict[str, np.ndarray]
@@ -49,6 +54,8 @@ class Result(NamedTuple):
   warnings: tuple[str, ...] = ()
   user_names: np.ndarray | None = None
   item_names: np.ndarray | None = None
+  told: dict[str, np.ndarray] | None = None
+  after_uploads: dict[str, np.ndarray] | None = None
 
 
 class DivergedError(RuntimeError):

@@ -48,9 +48,9 @@ def send(
     uploads = keep_clients(uploads, ~hostile, num_items)
   if parts.client_transform is not None:
     uploads, defense_state = parts.client_transform(defense_state, merge_rows(uploads, num_items), view)
-  foreign, outside, finite = jnp.int32(0), jnp.int32(0), jnp.bool_(True)
+  foreign, outside, finite, told = jnp.int32(0), jnp.int32(0), jnp.bool_(True), None
   if parts.poison is not None:
-    poisoned, attack_state = attack(structure, run, state, inputs, own, uploads)
+    poisoned, attack_state, told = attack(structure, run, state, inputs, own, uploads)
     foreign = foreign_rows(poisoned, hostile, num_items)
     outside = rows_outside(poisoned.item, num_items)
     finite = rows_finite(poisoned.row, poisoned.item < num_items) & all_finite(poisoned.shared)
@@ -66,7 +66,7 @@ def send(
   if somebody:
     sending = ~hostile & (view.samples.trained > 0)
     stealth = measure_stealth(uploads, hostile, sending, foreign, num_items)
-  return Sent(uploads, attack_state, defense_state, stealth, outside, finite)
+  return Sent(uploads, attack_state, defense_state, stealth, outside, finite, told)
 
 
 def train_round(
@@ -93,12 +93,14 @@ def train_round(
     client_rates(run, inputs.clients), table=structure.client_table,
   )
   loss = jnp.sum(jnp.where(is_benign, trained.loss, 0.0))
+  penalty = None if trained.penalty is None else jnp.sum(jnp.where(is_benign, trained.penalty, 0.0))
   fault = stage_at_fault(
     structure, inputs, trained, sent.finite, served.update, run.numbers.learning_rate, served.server.public, private
   )
   report = RoundReport(
     loss, jnp.sum(is_benign, dtype=jnp.int32), served.verdicts, sent.stealth,
-    jnp.stack([sent.outside, served.outside]), fault, served.update.idle,
+    jnp.stack([sent.outside, served.outside]), fault, served.update.idle, sent.told,
+    penalty,
   )
   return SimulationState(served.server, private, sent.attack, optimizer), report
 

@@ -90,8 +90,8 @@ def attack(
   inputs: RoundInput,
   own: ClientUpdates,
   benign: ClientUpdates,
-) -> tuple[ClientUpdates, State]:
-  """What the malicious clients of a round upload, and the attack's next state.
+) -> tuple[ClientUpdates, State, dict[str, Array] | None]:
+  """What the malicious clients of a round upload, the attack's next state, and what it tells of the round.
 
   Args:
     structure: static.
@@ -107,4 +107,5 @@ def attack(
     # Behaving means the model and its loss alone.
     parts = Parts(run.parts.model, run.parts.loss, *[None] * (len(Parts._fields) - 2))
     view = view._replace(pool=round_pool(structure, run._replace(parts=parts), state, inputs))
-  return run.parts.poison(state.attack, own, view, jax.random.fold_in(run.keys.attack, inputs.number))
+  poisoned, after = run.parts.poison(state.attack, own, view, jax.random.fold_in(run.keys.attack, inputs.number))
+  return poisoned, after, None if run.parts.tells is None else run.parts.tells(after, view)

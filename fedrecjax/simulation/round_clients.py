@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from fedrecjax.clients.local_steps import train_clients_locally
 from fedrecjax.clients.local_training import LocalSettings, Trained, TrainingData, lay_out, train_clients
+from fedrecjax.clients.penalty import penalties
 from fedrecjax.clients.pseudo_items import pseudo_uploads
 from fedrecjax.clients.tiles import tiles_of
 from fedrecjax.clients.user_vectors import vectors_of
@@ -103,10 +104,12 @@ def train(structure: Structure, run: Constants, state: SimulationState, view: Cl
       model, loss, parts.client_term, state.server.defense, view, following, settings, tiles
     )
   uploads = trained.uploads
-  if l2 is not None and structure.l2_rows == "uploaded" and structure.local_steps == 1:
-    uploads = merge_rows(uploads, structure.num_items)
-    penalty = l2[uploads.client][:, None] * view.public.items.at[uploads.item].get(mode="clip")
-    uploads = uploads._replace(row=uploads.row + penalty)
+  if l2 is not None:
+    if structure.l2_rows == "uploaded" and structure.local_steps == 1:
+      uploads = merge_rows(uploads, structure.num_items)
+      penalty = l2[uploads.client][:, None] * view.public.items.at[uploads.item].get(mode="clip")
+      uploads = uploads._replace(row=uploads.row + penalty)
+    trained = trained._replace(penalty=penalties(l2, structure.l2_rows, view, uploads))
   if structure.pseudo_items > 0:
     assert trained.rows is not None
     hiding = pseudo_uploads(

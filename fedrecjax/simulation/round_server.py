@@ -40,6 +40,7 @@ class Sent(NamedTuple):
     stealth: of malicious uploads, see :class:`fedrecjax.simulation.records.RoundReport`.
     outside: rows of the attack for items that do not exist, int32 scalar.
     finite: whether all that the attack uploads is finite, bool scalar.
+    told: by the attack, see :class:`fedrecjax.simulation.records.RoundReport`.
   """
 
   uploads: ClientUpdates
@@ -48,6 +49,7 @@ class Sent(NamedTuple):
   stealth: Array | None
   outside: Array
   finite: Array
+  told: dict[str, Array] | None
 
 
 class Served(NamedTuple):
@@ -125,6 +127,36 @@ def defend(
   return update, state, jnp.stack(judged) if judged else None
 
 
+def server_view(
+  structure: Structure, run: Constants, state: SimulationState, inputs: RoundInput, length: Array
+) -> DefenseView:
+  """What the server may read of a round.
+
+  Args:
+    structure: static.
+    run: what does not change.
+    state: before the round.
+    inputs: the round's clients.
+    length: training pairs of each client, `[C]`.
+  """
+  present = inputs.clients < structure.num_clients
+  return DefenseView(
+    public=state.server.public,
+    round=inputs.number,
+    num_items=structure.num_items,
+    num_clients=inputs.clients.shape[0],
+    present=present,
+    clients=jnp.sum(present, dtype=jnp.int32),
+    federation=jnp.int32(structure.num_clients),
+    samples=claimed_samples(inputs.clients < structure.num_benign, present, length),
+    transformation=structure.server_optimizer,
+    optimizer=state.server.optimizer,
+    learning_rate=run.numbers.learning_rate,
+    key=jax.random.fold_in(run.keys.defense, inputs.number),
+    malicious=jnp.int32(structure.num_clients - structure.num_benign),
+  )
+
+
 def serve(
   structure: Structure, run: Constants, state: SimulationState, inputs: RoundInput, length: Array, sent: Sent
 ) -> Served:
@@ -141,23 +173,7 @@ def serve(
   Returns:
     The server after the round, what the defence tells, and the update.
   """
-  server = state.server
-  present = inputs.clients < structure.num_clients
-  view = DefenseView(
-    public=server.public,
-    round=inputs.number,
-    num_items=structure.num_items,
-    num_clients=inputs.clients.shape[0],
-    present=present,
-    clients=jnp.sum(present, dtype=jnp.int32),
-    federation=jnp.int32(structure.num_clients),
-    samples=claimed_samples(inputs.clients < structure.num_benign, present, length),
-    transformation=structure.server_optimizer,
-    optimizer=server.optimizer,
-    learning_rate=run.numbers.learning_rate,
-    key=jax.random.fold_in(run.keys.defense, inputs.number),
-    malicious=jnp.int32(structure.num_clients - structure.num_benign),
-  )
+  server, view = state.server, server_view(structure, run, state, inputs, length)
   update, defense, judged = defend(structure, run.parts, sent.defense, view, sent.uploads, attacking(inputs))
   outside = rows_outside(update.items.item, structure.num_items)
   if structure.l2_rows == "table":

@@ -23,7 +23,8 @@ from fedrecjax.simulation.arguments import check_arguments, checked_seed
 from fedrecjax.simulation.checkpoints import Checkpoints, Keeper, SoFar, StoppedError
 from fedrecjax.simulation.debugging import debug_rounds
 from fedrecjax.simulation.divergence import description
-from fedrecjax.simulation.evaluation import jitted_evaluation, metric_names
+from fedrecjax.simulation.evaluation import metric_names
+from fedrecjax.simulation.evaluation_points import AfterUploads, compiled_measure
 from fedrecjax.simulation.faults import Stage
 from fedrecjax.simulation.identity import identity_of
 from fedrecjax.simulation.image_provider import Provider
@@ -36,7 +37,7 @@ from fedrecjax.simulation.records import Reports, mean_loss
 from fedrecjax.simulation.results import DivergedError, Result
 from fedrecjax.simulation.round import jitted_rounds
 from fedrecjax.simulation.run_warnings import warnings_of
-from fedrecjax.types import Attack, Defense, Model, Public, SimulationState, beside_features
+from fedrecjax.types import Attack, Defense, Model
 from fedrecjax.vision.visuals import Visuals
 
 
@@ -98,25 +99,20 @@ def execute(
   """
   per_epoch, points = run.rounds.per_epoch, _points(run.rounds, epochs, every)
   provider = Provider(run)
-  so_far = SoFar(
-    run.state, Measurements(metric_names(run.evaluation), run.judges), provider, compile_s=provider.compile_s
-  )
+  told = Measurements(metric_names(run.evaluation), run.judges)
+  so_far = SoFar(run.state, told, provider, AfterUploads(run), compile_s=provider.compile_s)
   if keeper is not None:
     keeper.resume(so_far, per_epoch)
     if progress is not None and so_far.rounds > 0:
       progress(so_far.rounds // per_epoch)
-  model, length = run.constants.parts.model, _piece(run, epochs, every, keeper) * per_epoch
+  length = _piece(run, epochs, every, keeper) * per_epoch
   before: Reports | None = None
   for taken in points:
     if so_far.rounds >= taken.stop:
       continue
     with so_far.training():
       # Programs are compiled before any runs: training would go on unseen while another is compiled.
-      data, key, neighbors = _evaluated(run, taken)
-      measure, compiling = compiled_program(
-        jitted_evaluation, model, received(so_far.state), so_far.state.private, data, key, neighbors,
-        config=run.evaluation, num_users=run.structure.num_benign,
-      )
+      measure, compiling = compiled_measure(run, so_far.state, taken.stop)
       sums = np.zeros(taken.stop - taken.start, np.float32)
       so_far.compile_s += compiling + compiled_program(mean_loss, sums, sums.astype(np.int32))[1]
     for rounds in _pieces(taken, so_far.rounds, length):
@@ -129,9 +125,7 @@ def execute(
       if rounds.stop < taken.stop:
         _pause(run, so_far, points, keeper, progress)
     with so_far.training():
-      # A metric that has no value, as the exposure of a target that everybody has, is NaN and no fault.
-      with jax.debug_nans(False):
-        means, per_user = measure(model, received(so_far.state), so_far.state.private, data, key, neighbors)
+      means, per_user = measure(so_far.state)
       so_far.told.add(means, per_user, so_far.parts)
       so_far.parts = []
     _pause(run, so_far, points, keeper, progress)
@@ -195,13 +189,17 @@ def _result(run: Run, so_far: SoFar, points: list[slice]) -> Result:
     )),
     user_names=run.dataset.user_names,
     item_names=run.dataset.item_names,
+    told=told.told_columns or None,
+    after_uploads=so_far.after.columns() or None,
   )
 
 
 def _train(run: Run, so_far: SoFar, rounds: slice, *, debug: bool) -> None:
   """Trains for the given rounds."""
-  state = so_far.provider.upload(so_far.state, rounds.start)
-  arguments = (run.structure, run.constants, state, round_inputs(run.rounds, rounds))
+  if so_far.provider.uploads_before(rounds.start):
+    so_far.state = so_far.provider.upload(so_far.state, rounds.start)
+    so_far.compile_s += so_far.after.add(so_far.state, rounds.start)
+  arguments = (run.structure, run.constants, so_far.state, round_inputs(run.rounds, rounds))
   if debug:
     check_pixels(run, so_far.provider)
     so_far.state, report = debug_rounds(*arguments)
@@ -211,18 +209,6 @@ def _train(run: Run, so_far: SoFar, rounds: slice, *, debug: bool) -> None:
     so_far.compile_s += compiling
   so_far.parts.append(report)
   so_far.rounds = rounds.stop
-
-
-def received(state: SimulationState) -> Public:
-  """What every client receives, as the model's functions take it."""
-  return beside_features(state.server.public, state.server.features)
-
-
-def _evaluated(run: Run, taken: slice) -> tuple[Any, jax.Array, jax.Array | None]:
-  """What an evaluation after the given rounds is over: data, a key, and who is whose neighbour by then."""
-  data, keys, numbers = run.constants.data, run.constants.keys, run.constants.numbers
-  neighbors = data.training.neighbors if taken.stop > numbers.neighbors_from else None
-  return data.evaluation, jax.random.fold_in(keys.evaluation, taken.stop - 1), neighbors
 
 
 def simulate(

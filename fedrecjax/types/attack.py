@@ -104,6 +104,9 @@ class Attack(NamedTuple):
       upload, on how many they are.
     images: `(state, view, key) -> (images, state)`: the images that the targets' provider uploads before an epoch
       `[T, H, W, 3]` on 0..255, uint8 or float32. None if images are left alone.
+    tells: `(state, view) -> numbers by name`: what the attack tells of a round in which it took part, for the
+      researcher and for nobody in the run; `state` is the one after `poison`. Scalars, under the same names in every
+      round. None if it tells nothing.
     requires: what the attack must be granted, any of `"popularity"`, `"interactions"`, `"public_interactions"`,
       `"benign_uploads"`, `"image_defense"`, which the images are then made against, and `"own_data"`: malicious
       clients hold data like others do, their own if they were users, else random items. The simulator grants no more
@@ -118,3 +121,4 @@ class Attack(NamedTuple):
   pool: int = 0
   colludes: bool = False
   images: Callable[[State, ImageView, Array], tuple[Array, State]] | None = None
+  tells: Callable[[State, AttackView], dict[str, Array]] | None = None

@@ -247,6 +247,6 @@ def test_the_analysis_knows_nothing_of_jax():
   import fedrecjax.analysis as package
 
   modules = [value for value in vars(package).values() if type(value).__name__ == "module"]
-  assert len(modules) == 5
+  assert len(modules) == 6
   for module in modules:
     assert jax not in vars(module).values() and jnp not in vars(module).values()

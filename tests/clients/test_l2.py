@@ -2,12 +2,15 @@
 
 import collections
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from fedrecjax.attacks import random
-from fedrecjax.config import AttackerConfig, TrainConfig
-from fedrecjax.models import ncf
+from fedrecjax.config import AttackerConfig, EvalConfig, TrainConfig
+from fedrecjax.models import mf, ncf
+from fedrecjax.simulation.runner import simulate
 from tests.oracles import training
 from tests.support.lockstep import as_summed, make_run, pairs_of, simulated
 
@@ -27,13 +30,26 @@ def penalized(weight, table, rows, entries, l2_rows, duplicates):
   return rows
 
 
+def penalty_of(weight, user, table, rows, entries, l2_rows, duplicates):
+  """Half the weight times the squared norms that a client penalizes."""
+  squares = user @ user
+  if l2_rows == "uploaded":
+    squares += sum(table[item] @ table[item] for item in rows)
+  elif l2_rows == "copies":
+    for item in entries if duplicates == "sum" else set(entries):
+      squares += table[item] @ table[item]
+  else:
+    squares += (table**2).sum()
+  return weight / 2 * squares
+
+
 def assert_rounds_match(run, train, l2_rows):
   users = np.asarray(run.state.private, float)
   table = np.asarray(run.state.server.public.items, float)
   repeated = 0
   for number, one in enumerate(simulated(run)):
     positives, negatives = pairs_of(run, number)
-    uploads = []
+    uploads, penalty = [], 0.0
     moved = users.copy()
     for client in one.inputs.clients.tolist():
       if client >= run.structure.num_clients:
@@ -49,9 +65,12 @@ def assert_rounds_match(run, train, l2_rows):
         loss=train.loss, reduction=train.reduction, duplicates=train.duplicates,
       )
       own = WEIGHT if train.l2_clients == "all" or client < run.structure.num_benign else 0.0
+      if client < run.structure.num_benign:
+        penalty += penalty_of(own, users[client], table, rows, entries, l2_rows, train.duplicates)
       moved[client] -= train.client_learning_rate * (for_user + own * users[client])
       rows = penalized(own, table, rows, entries, l2_rows, train.duplicates)
       uploads += [(client, item, row) for item, row in rows.items()]
+    assert one.penalty == pytest.approx(penalty, rel=1e-5)
     update = as_summed(uploads)
     users = moved
     after = table.copy()
@@ -118,5 +137,27 @@ def test_shared_parameters_are_penalised_as_part_of_the_table_alone(small, l2_ro
     [one] = simulated(make_run(small, train=train, model=ncf(dim=4, hidden=(3,), init_std=0.7)))
     ends.append(one.after.server.public.shared["kernel"])
     before = np.asarray(one.before.server.public.shared["kernel"])
+    public = one.before.server.public
   expected = 0.1 * WEIGHT * before if penalised else 0.0 * before
   np.testing.assert_allclose(np.asarray(ends[0]) - np.asarray(ends[1]), expected, atol=1e-6)
+  assert one.penalty is not None
+  if penalised:
+    parts = [public.items, *jax.tree.leaves(public.shared)]
+    squares = 12 * sum(float(jnp.sum(leaf**2)) for leaf in parts) + float(jnp.sum(one.before.private**2))
+    assert one.penalty == pytest.approx(WEIGHT / 2 * squares, rel=1e-5)
+
+
+def test_the_loss_with_the_term_stands_beside_the_one_without(small):
+  """Points of two epochs; without the term there is one column."""
+  train = TrainConfig(epochs=4, clients_per_round=5, learning_rate=0.05, l2=WEIGHT, l2_rows="copies")
+  run = make_run(small, train=train)
+  rounds = list(simulated(run))
+  result = simulate(small, model=mf(dim=4, init_std=0.7), train=train, attacker=AttackerConfig(malicious_ratio=0.0),
+                    evaluation=EvalConfig(ks=(5,), every=2))
+  half = len(rounds) // 2
+  for place, part in enumerate((rounds[:half], rounds[half:])):
+    terms = sum(one.penalty for one in part) / sum(one.benign for one in part)
+    added = result.metrics["train_loss_l2"][place] - result.metrics["train_loss"][place]
+    assert added == pytest.approx(terms, rel=1e-4) and terms > 0
+  plain = simulate(small, model=mf(dim=4), train=TrainConfig(epochs=1), evaluation=EvalConfig(ks=(5,)))
+  assert "train_loss_l2" not in plain.metrics

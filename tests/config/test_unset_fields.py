@@ -19,6 +19,7 @@ def test_fields_that_joined_later_leave_hashes_where_they_are():
     "data.columns": "user=a+item=b", "data.format": "csv", "data.separator": "tab", "data.encoding": "latin-1",
     "data.quotes": "none", "data.ids": "names", "data.min_rating": 4.0, "data.keep_if": "a=b", "data.user_core": 5,
     "data.item_core": 5, "data.unpack_ratio": 300, "attacker.public_file": "a.csv",
+    "eval.after_uploads": True,
   }
   assert set(others) == {field for field in unset_fields() if field.partition(".")[0] in SECTIONS}
   hashes = {from_flat(GOLDEN | {field: other}).hash() for field, other in others.items()}

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fedrecjax.simulation.evaluation import jitted_evaluation
+from fedrecjax.simulation.evaluation_points import received
 from fedrecjax.simulation.records import RoundInput
-from fedrecjax.simulation.runner import received
 from fedrecjax.types import Attack, ClientUpdates, SimulationState
 from fedrecjax.uploads.rows import no_uploads
 from tests.metamorphic.configurations import Case

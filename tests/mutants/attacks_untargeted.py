@@ -6,6 +6,14 @@ from tests.mutants.mutant import Mutant
 
 UNTARGETED = (
   Mutant(
+    "cluster_tells_next_count",
+    "fedrecjax/attacks/untargeted/cluster.py",
+    "clusters=clusters, used=state.clusters.number, loss=loss",
+    "clusters=clusters, used=clusters.number, loss=loss",
+    "K of the next round stands beside the loss of this one",
+    ("tests/attacks/untargeted/test_cluster.py::test_the_number_of_clusters_follows_the_loss",),
+  ),
+  Mutant(
     "cluster_disperses",
     "fedrecjax/attacks/untargeted/cluster.py",
     "deviation = table - found.center[found.label]",

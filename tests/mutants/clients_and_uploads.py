@@ -46,6 +46,22 @@ CLIENTS = (
     ("tests/simulation/test_round.py::test_sum_of_benign_uploads_is_the_centralised_gradient",),
   ),
   Mutant(
+    "penalty_whole",
+    "fedrecjax/clients/penalty.py",
+    "return l2 / 2 * squares",
+    "return l2 * squares",
+    "the L2 term that is told is twice the one whose gradient is added",
+    ("tests/clients/test_l2.py::test_rounds_match_the_reading",),
+  ),
+  Mutant(
+    "penalty_of_items_alone",
+    "fedrecjax/clients/penalty.py",
+    "squares = jnp.sum(view.private * view.private, axis=1)",
+    "squares = jnp.zeros(view.private.shape[0])",
+    "clients' own vectors are missing from the L2 term that is told",
+    ("tests/clients/test_l2.py::test_rounds_match_the_reading",),
+  ),
+  Mutant(
     "mean_over_positives",
     "fedrecjax/clients/local_training.py",
     "of_client = 1.0 / jnp.maximum(samples.trained * terms, 1)",

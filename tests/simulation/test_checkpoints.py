@@ -22,6 +22,7 @@ from tests.support.stopped_runs import EPOCHS, as_bytes, assert_same_bits, only,
 
 CASES = {
   "mf": {},
+  "the loss with its L2 term": {"train__l2": 0.1},
   "one client optimiser each": {"train__server_optimizer": "adam", "train__client_optimizer": "adam"},
   "pieck_uea and a rule": {
     "attack": "pieck_uea", "pieck_uea__num_popular": 5, "pieck_uea__mining_differences": 2,
@@ -89,7 +90,7 @@ def test_a_run_of_images(small, tmp_path, monkeypatch):
   monkeypatch.setattr(checkpoint_files, "KEPT", 100)
   options = {
     "attack": attacks.psmu_v(**image_runs.PSMU), "attacker": AttackerConfig(malicious_ratio=0.25), "epochs": 4,
-    "every": 3,
+    "evaluation": EvalConfig(every=3, ks=(5,), after_uploads=True),
   }
   undisturbed = image_runs.ran(small, **options)
   whole = image_runs.ran(small, **options, checkpoint_dir=tmp_path / "all", checkpoint_every=2)

@@ -11,8 +11,8 @@ import pytest
 import fedrecjax as frj
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.defenses import none as plain_sums
-from fedrecjax.simulation import contracts
-from fedrecjax.simulation.contracts import ContractError, checked, checked_method
+from fedrecjax.simulation.contract_checks import CHECKS, ContractError
+from fedrecjax.simulation.contracts import checked, checked_method
 from fedrecjax.simulation.evaluation import evaluate
 from fedrecjax.simulation.planning import plan, round_inputs
 from fedrecjax.simulation.round import train_rounds
@@ -370,7 +370,7 @@ def test_checks_leave_no_trace_in_a_program(monkeypatch):
     return whole.lower(run.constants, run.state, round_inputs(run.rounds, slice(0, 1))).as_text()
 
   looked_at = []
-  checks = contracts._CHECKS
+  checks = CHECKS
   for kind in checks:
     noted = {name: lambda where, *_, of=(kind, name): looked_at.append(of) for name in checks[kind]}
     monkeypatch.setitem(checks, kind, noted)

@@ -14,7 +14,7 @@ from fedrecjax.config import AttackerConfig, ConfigError, TrainConfig
 from fedrecjax.datasets import Dataset, ItemLists
 from fedrecjax.federation.population import choose_targets
 from fedrecjax.simulation import programs
-from fedrecjax.simulation.contracts import ContractError
+from fedrecjax.simulation.contract_checks import ContractError
 from fedrecjax.simulation.independent_attackers import each_alone
 from fedrecjax.simulation.results import AttackError
 from fedrecjax.types import Attack, Defense

@@ -79,7 +79,7 @@ def permuted(inputs: RoundInput, number: int) -> RoundInput:
 
 class Step(NamedTuple):
   """One round as simulated: the states around it, its input, the loss and the number of benign
-  clients.
+  clients, and their L2 terms where there are some.
   """
 
   before: SimulationState
@@ -87,6 +87,7 @@ class Step(NamedTuple):
   inputs: RoundInput
   loss: float
   benign: int
+  penalty: float | None = None
 
 
 def simulated(run: Run, rounds: int | None = None) -> Iterator[Step]:
@@ -94,8 +95,9 @@ def simulated(run: Run, rounds: int | None = None) -> Iterator[Step]:
   state = run.state
   for number in range(len(run.rounds.clients) if rounds is None else rounds):
     inputs = round_input(run, number)
-    after, (loss, benign, *_) = step(run.structure, run.constants, state, inputs)
-    yield Step(state, after, inputs, float(loss), int(benign))
+    after, report = step(run.structure, run.constants, state, inputs)
+    penalty = None if report.penalty is None else float(report.penalty)
+    yield Step(state, after, inputs, float(report.loss), int(report.benign), penalty)
     state = after
 
 

@@ -54,8 +54,9 @@ def as_bytes(result: Result) -> dict[str, bytes]:
 
   found = {f"state{jax.tree_util.keystr(path)}": raw(leaf)
            for path, leaf in jax.tree_util.tree_leaves_with_path((result.state, result.pictures))}
-  for owner in ("metrics", "per_user", "detection", "stealth", "images"):
-    found |= {f"{owner} {name}": raw(column) for name, column in getattr(result, owner).items() if name != "wall_s"}
+  for owner in ("metrics", "per_user", "detection", "stealth", "images", "told", "after_uploads"):
+    columns = getattr(result, owner) or {}
+    found |= {f"{owner} {name}": raw(column) for name, column in columns.items() if name != "wall_s"}
   return found | {"warnings": "\n".join(result.warnings).encode()}
 
 

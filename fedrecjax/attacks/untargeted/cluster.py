@@ -41,11 +41,15 @@ class ClusterState(NamedTuple):
   Attributes:
     clusters: their number and what decides about it.
     sampled: clients whose honest uploads the norms are estimated from, float32 scalar.
+    used: clusters of the last attacked round, int32 scalar.
+    loss: of them (Eq. 2), as `reduction` has it, float32 scalar.
     own: what the malicious clients know of their own data, where they use more than their uploads; else `()`.
   """
 
   clusters: ClusterCount
   sampled: Array
+  used: Array
+  loss: Array
   own: Any = ()
 
 
@@ -168,7 +172,8 @@ def cluster_attack(
                        f" {context.num_items}")
     sampled = jnp.float32(min(options.num_sampled, context.num_malicious))
     own = () if own_init is None else own_init(context)
-    return ClusterState(first_count(options.initial_clusters, options.threshold), sampled, own)
+    nothing = jnp.int32(0), jnp.zeros((), jnp.float32)
+    return ClusterState(first_count(options.initial_clusters, options.threshold), sampled, *nothing, own)
 
   def prepare(state: ClusterState, view: AttackView, key: Array) -> tuple[Array, ClusterState]:
     """Rows of all places `[A, M, d]`, and the next state."""
@@ -196,7 +201,9 @@ def cluster_attack(
       clusters = update_count(
         clusters, loss, decay=options.decay, growth=options.threshold_growth, more=more, fewer=fewer
       )
-    return bounded(gradient, bound, options.bound), state._replace(clusters=clusters)
+    return bounded(gradient, bound, options.bound), state._replace(
+      clusters=clusters, used=state.clusters.number, loss=loss
+    )
 
   def poison(
     state: ClusterState, uploads: ClientUpdates, view: AttackView, key: Array
@@ -206,7 +213,13 @@ def cluster_attack(
     sent = item_rows(view.slot, view.active, jnp.arange(num_items, dtype=jnp.int32), rows, num_items)
     return sent._replace(shared=uploads.shared, sent=uploads.sent), state
 
-  return Attack(when_active(poison), init, requires=frozenset({"own_data"}), pool=options.num_sampled, colludes=True)
+  def tells(state: ClusterState, view: AttackView) -> dict[str, Array]:
+    del view
+    return {"clusters": state.used.astype(jnp.float32), "loss": state.loss}
+
+  return Attack(
+    when_active(poison), init, requires=frozenset({"own_data"}), pool=options.num_sampled, colludes=True, tells=tells
+  )
 
 
 @ATTACKS.register

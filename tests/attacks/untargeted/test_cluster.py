@@ -119,6 +119,8 @@ def test_uploads(reduction, bound, statistics):
         )
         np.testing.assert_allclose(sent[int(slot)], expected, rtol=1e-4, atol=1e-6)
     loss = oracle.attack_loss(rows, found, reduction == "mean")
+    told = attack.tells(after, view_of(table, pool))
+    assert float(told["clusters"]) == 3 and float(told["loss"]) == pytest.approx(loss, rel=1e-5)
     assert float(after.clusters.average) == pytest.approx(loss, rel=1e-5)
     assert uploads.shared == () and uploads.sent is None
 
@@ -135,7 +137,10 @@ def test_the_number_of_clusters_follows_the_loss():
     oracle_count = oracle.AdaptiveCount(2, largest=6, threshold=2)
     for number, clusters in enumerate(expected):
       view = view_of((1 + number) * table.astype(np.float32), pool)
+      used = int(state.clusters.number)
       _, state = run_poison(one.poison, state, honest(), view, jax.random.key(number))
+      # The loss is of the clusters that there were, not of those that there will be.
+      assert float(one.tells(state, view)["clusters"]) == used
       assert int(state.clusters.number) == clusters
       if one is attack and number < 3:
         assert oracle_count.see(float((1 + number) ** 2)) == clusters

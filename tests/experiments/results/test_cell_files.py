@@ -32,3 +32,15 @@ def test_names_stand_beside_numbers():
   assert users.schema["user_name"] == pl.Int64
   images = round_frames(named)["images"]
   assert images.columns == ["item", "item_name", "mean_change"] and images["item_name"].to_list() == ["b", "007"]
+
+
+def test_what_an_attack_tells_has_a_table_of_rounds():
+  assert "attack" not in round_frames(made())
+  frame = round_frames(made(told={"clusters": np.array([2.0, np.nan]), "loss": np.array([0.5, np.nan])}))["attack"]
+  assert frame.columns == ["round", "clusters", "loss"] and frame.rows() == [(1, 2.0, 0.5), (2, None, None)]
+
+
+def test_metrics_after_uploads_have_a_table():
+  assert "after_uploads" not in round_frames(made())
+  columns = {"epoch": np.array([8]), "round": np.array([192]), "er@5": np.array([np.nan])}
+  assert round_frames(made(after_uploads=columns))["after_uploads"].rows() == [(8, 192, None)]

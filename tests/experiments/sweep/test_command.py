@@ -258,6 +258,14 @@ def test_each_of_several_recipes_has_a_table_and_a_picture(sweep, command, monke
   assert pictures == ["utility_exposure_first.png", "utility_exposure_second.png"]
 
 
+def test_what_is_no_rate_has_a_picture_of_its_own(sweep, command, monkeypatch):
+  own = dict(flag.removeprefix("--").split("=", 1) for flag in command.arguments() if not flag.startswith("--out_dir"))
+  settings = ({**own, "attack": "none,random", "train.l2": "0.1", "seed": "0-1"},)
+  monkeypatch.setitem(RECIPES, "losing", Recipe("Losing", "", settings, ("hr", "train_loss", "attack_clusters")))
+  assert sweep("--recipe=losing") == 0
+  assert (command.folder / "courses.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_without_matplotlib_only_the_picture_is_missing(sweep, command, monkeypatch, capsys):
   monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
   assert sweep("--seed=0") == 0
