@@ -44,6 +44,6 @@ setup(
     "efficientnet": EFFICIENTNET,
     "ray": ["ray>=2.30"],
     "docs": ["mkdocs>=1.6"],
-    "test": ["mypy>=1.11", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.6", *SLURM, *PLOTS, *PLAIN, *EFFICIENTNET],
+    "test": ["mypy>=1.11", "pytest>=8.0", "pytest-xdist>=3.7", "ruff>=0.6", *SLURM, *PLOTS, *PLAIN, *EFFICIENTNET],
   },
 )

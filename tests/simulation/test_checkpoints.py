@@ -72,7 +72,8 @@ def test_from_every_epoch_to_the_same_bits(small, tmp_path, name):
   # Cut into epochs, while there are evaluation points after four and six of them.
   assert_same_bits(ran(small, changes, checkpoint_dir=folder, checkpoint_every=1), undisturbed)
   assert [int(one.name) for one in checkpoints_in(folder)] == list(range(EPOCHS, 0, -1))
-  for epochs in range(1, EPOCHS + 1):
+  # All of them for one with a state of every kind; else before and after the first evaluation point, and at the end.
+  for epochs in range(1, EPOCHS + 1) if name == "pieck_reg" else (3, 5, EPOCHS):
     again = ran(small, changes, checkpoint_dir=only(folder, epochs, tmp_path / str(epochs)), checkpoint_every=1)
     assert_same_bits(again, undisturbed)
 
