@@ -77,13 +77,14 @@ def results_of(small, kind, name):
   return jax.tree.map(np.asarray, (metrics, *told))
 
 
-# Programs without a number of 64 bits compute the same, and the test above looks at all of them.
+# Programs without a number of 64 bits compute the same but for rounding, since XLA fuses them otherwise; the test above
+# looks at all of them.
 @pytest.mark.parametrize(("kind", "name"), RUNS[::8])
 def test_results_are_those_without_it(small, kind, name):
   without = results_of(small, kind, name)
   with jax.enable_x64(True):
     within = results_of(small, kind, name)
-  jax.tree.map(np.testing.assert_array_equal, within, without)
+  jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), within, without)
 
 
 def counting() -> Attack:

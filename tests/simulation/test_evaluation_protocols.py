@@ -112,7 +112,7 @@ def test_items_set_aside_are_no_sampled_candidates():
     MODEL, public, jnp.ones((4, 3)), data, jax.random.key(0), config=config, num_users=4
   )
   assert float(means[0]) == 1.0
-  with pytest.raises(DataError, match="a user has only 5 items"):
+  with pytest.raises(DataError, match="user 0 has only 5 items"):
     too_many = EvalConfig(candidates="sampled", num_negatives=6)
     evaluation_data(dataset, too_many, np.array([5]), np.arange(4))
 
