@@ -61,8 +61,8 @@ CHECKPOINTS = (
   Mutant(
     "checkpoint_without_rounds_since_the_point",
     "fedrecjax/simulation/checkpoints.py",
-    "if parts else []",
-    "if False else []",
+    '[] if fields["loss"] is None else [Reports(**fields)]',
+    "[]",
     "what the rounds since the last evaluation point told is lost",
     (f"{_RUNS}::test_from_every_epoch_to_the_same_bits",),
   ),

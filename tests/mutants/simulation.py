@@ -232,8 +232,10 @@ SIMULATION = (
   Mutant(
     "after_uploads_before_them",
     "fedrecjax/simulation/runner.py",
-    "      state = provider.upload(state, rounds.start)\n      compile_s += after.add(state, rounds.start)",
-    "      compile_s += after.add(state, rounds.start)\n      state = provider.upload(state, rounds.start)",
+    "    so_far.state = so_far.provider.upload(so_far.state, rounds.start)\n"
+    "    so_far.compile_s += so_far.after.add(so_far.state, rounds.start)",
+    "    so_far.compile_s += so_far.after.add(so_far.state, rounds.start)\n"
+    "    so_far.state = so_far.provider.upload(so_far.state, rounds.start)",
     "what is measured after an upload is the state before it",
     ("tests/simulation/test_after_uploads.py::test_the_upload_has_come_and_the_round_has_not",),
   ),
