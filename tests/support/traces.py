@@ -11,7 +11,7 @@ import contextlib
 import chex
 import jax
 
-from fedrecjax.simulation import runner
+from fedrecjax.simulation import evaluation_points, runner
 from fedrecjax.simulation.evaluation import evaluate
 from fedrecjax.simulation.round import train_rounds
 
@@ -24,7 +24,7 @@ def at_most_one_trace(monkeypatch):
     runner, "jitted_rounds", jax.jit(rounds, static_argnames="structure", donate_argnames="state")
   )
   monkeypatch.setattr(
-    runner, "jitted_evaluation", jax.jit(measure, static_argnames=("config", "num_users"))
+    evaluation_points, "jitted_evaluation", jax.jit(measure, static_argnames=("config", "num_users"))
   )
 
 
