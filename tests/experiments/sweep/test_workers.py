@@ -115,7 +115,7 @@ def begun_cells(command):
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
 def test_cells_of_several_processes_go_on_from_their_checkpoints(command, tmp_path, sent):
   """Whether the sweep is asked to stop, and its processes write checkpoints, or it is killed with one of them."""
-  flags = ("--attack=random", "--defense=none,median", "--train.epochs=1200", "--eval.every=400")
+  flags = ("--attack=random", "--defense=none,median", "--train.epochs=2400", "--eval.every=800")
   whole = dataclasses.replace(command, folder=tmp_path / "whole")
   assert whole.run(*whole.arguments(*flags, "--jobs=1", "--checkpoint_every=0")).returncode == 0
   process = start(command, *command.arguments(*flags, *TWO, "--checkpoint_every=50"))
