@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments.atomic_files import new_file
-from experiments.results.plots import PlotError
+from experiments.results.plots import blank_figure
 from fedrecjax.analysis import top_share
 from fedrecjax.datasets import Dataset
 
@@ -29,15 +29,9 @@ def plot_popularity(datasets: Sequence[Dataset], file: pathlib.Path) -> None:
   Raises:
     PlotError: if matplotlib is missing.
   """
-  try:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-  except ImportError as error:
-    raise PlotError("no picture drawn: matplotlib is missing, pip install fedrecjax[plots] brings it") from error
   columns = min(len(datasets), _PANELS_PER_ROW)
   rows = math.ceil(len(datasets) / columns)
-  figure = Figure(figsize=(0.4 + 3.0 * columns, 0.3 + 2.6 * rows), dpi=150, layout="constrained")
-  FigureCanvasAgg(figure)
+  figure = blank_figure(0.4 + 3.0 * columns, 0.3 + 2.6 * rows)
   axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
   for place, axis in enumerate(axes):
     if place >= len(datasets):

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.atomic_files import new_file
 from experiments.gradients.windows import Window
-from experiments.results.plots import PlotError
+from experiments.results.plots import blank_figure
 from fedrecjax.analysis import kernel_density
 
 if TYPE_CHECKING:
@@ -31,15 +31,9 @@ def plot_windows(found: Mapping[str, Sequence[Window]], file: pathlib.Path) -> N
   Raises:
     PlotError: if matplotlib is missing.
   """
-  try:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-  except ImportError as error:
-    raise PlotError("no picture drawn: matplotlib is missing, pip install fedrecjax[plots] brings it") from error
   columns = [list(of_window) for of_window in zip(*found.values(), strict=True)]
   rows = 1 + len(found)
-  figure = Figure(figsize=(0.6 + 3.0 * len(columns), 0.5 + 2.5 * rows), dpi=150, layout="constrained")
-  FigureCanvasAgg(figure)
+  figure = blank_figure(0.6 + 3.0 * len(columns), 0.5 + 2.5 * rows)
   axes = figure.subplots(rows, len(columns), squeeze=False)
   for column, of_window in enumerate(columns):
     _draw_points(axes[0, column], of_window[0])

@@ -9,7 +9,7 @@ from experiments.atomic_files import new_file
 from experiments.grid import Cell
 from experiments.results.cell_files import read_metrics
 from experiments.results.plots import (
-  PlotError,
+  blank_figure,
   draw_legend,
   line_fields,
   named_by,
@@ -43,16 +43,10 @@ def plot_courses(cells: Sequence[Cell], out_dir: pathlib.Path, file: pathlib.Pat
   Raises:
     PlotError: if matplotlib is missing.
   """
-  try:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-  except ImportError as error:
-    raise PlotError("no picture drawn: matplotlib is missing, pip install fedrecjax[plots] brings it") from error
   lines, panels = line_fields(cells), panel_fields(cells)
   names = list(dict.fromkeys(named_by(cell.flat, lines) for cell in cells))
   titles = list(dict.fromkeys(named_by(cell.flat, panels) for cell in cells))
-  figure = Figure(figsize=(2.2 + 3.0 * len(titles), 0.9 + 2.4 * len(metrics)), dpi=150, layout="constrained")
-  FigureCanvasAgg(figure)
+  figure = blank_figure(2.2 + 3.0 * len(titles), 0.9 + 2.4 * len(metrics))
   axes = figure.subplots(len(metrics), len(titles), sharex=True, sharey="row", squeeze=False)
   for group in group_by_seed(cells):
     column, number = titles.index(named_by(group.flat, panels)), names.index(named_by(group.flat, lines))

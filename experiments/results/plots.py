@@ -34,6 +34,22 @@ class PlotError(RuntimeError):
   """No picture can be drawn; the message is one line that says why."""
 
 
+def blank_figure(width: float, height: float) -> Figure:
+  """A figure of so many inches that needs no display.
+
+  Raises:
+    PlotError: if matplotlib is missing.
+  """
+  try:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+  except ImportError as error:
+    raise PlotError("no picture drawn: matplotlib is missing, pip install fedrecjax[plots] brings it") from error
+  figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+  FigureCanvasAgg(figure)
+  return figure
+
+
 def plot_utility_exposure(
   cells: Sequence[Cell], out_dir: pathlib.Path, file: pathlib.Path, wanted: Sequence[str] = _METRICS
 ) -> None:
@@ -51,18 +67,12 @@ def plot_utility_exposure(
   Raises:
     PlotError: if matplotlib is missing.
   """
-  try:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-  except ImportError as error:
-    raise PlotError("no picture drawn: matplotlib is missing, pip install fedrecjax[plots] brings it") from error
   lines, panels = line_fields(cells), panel_fields(cells)
   names = list(dict.fromkeys(named_by(cell.flat, lines) for cell in cells))
   titles = list(dict.fromkeys(named_by(cell.flat, panels) for cell in cells))
   columns = min(len(titles), _PANELS_PER_ROW)
   blocks = math.ceil(len(titles) / columns)
-  figure = Figure(figsize=(2.2 + 2.7 * columns, 0.9 + 4.4 * blocks), dpi=150, layout="constrained")
-  FigureCanvasAgg(figure)
+  figure = blank_figure(2.2 + 2.7 * columns, 0.9 + 4.4 * blocks)
   axes = figure.subplots(2 * blocks, columns, sharex=True, sharey=True, squeeze=False)
   for group in group_by_seed(cells):
     place = titles.index(named_by(group.flat, panels))
