@@ -34,7 +34,7 @@ def test_programs_are_kept_in_the_users_folder(sweep, tmp_path):
   kept = programs(tmp_path / "home")
   assert kept and {file.parent.name for file in kept} == {kind_of_machine()}
   done = sweep("--resume=false", "--jobs=1", "--seed=0,1")
-  assert done.returncode == 0 and programs(tmp_path / "home")[: len(kept)] == kept
+  assert done.returncode == 0 and set(kept) <= set(programs(tmp_path / "home"))
   # Half an entry, as a process leaves it that is killed while it writes; of a program that takes long to compile on any
   # machine, since others are not kept.
   entry = max(kept, key=lambda one: one.stat().st_size)
