@@ -7,7 +7,7 @@ import math
 import os
 import pathlib
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from experiments.grid import Cell, structure_of
@@ -33,8 +33,35 @@ def likely_seconds(cell: Cell, datasets: Mapping[DataKey, Dataset]) -> float:
   return INTERACTION_S * interactions * cell.config.train.epochs
 
 
-def likely_jobs(cells: Sequence[Cell], datasets: Mapping[DataKey, Dataset], *, cores: int, available: int) -> int:
-  """How many processes `--jobs=auto` shares the cells among: one for every ten seconds that they are likely to take.
+class Expected:
+  """Seconds that cells take: as the latest of their structure did, or else by a guess, and how far guesses were off."""
+
+  def __init__(self, guess: Callable[[Cell], float]):
+    self._guess = guess
+    self._measured: dict[object, float] = {}
+    self._guessed: dict[object, float] = {}
+
+  def took(self, cell: Cell, seconds: float) -> None:
+    """A cell has taken so many seconds."""
+    structure = structure_of(cell)
+    self._measured[structure], self._guessed[structure] = seconds, self._guess(cell)
+
+  def seconds(self, cell: Cell) -> float:
+    """Seconds that a cell is likely to take."""
+    measured = self._measured.get(structure_of(cell))
+    if measured is not None:
+      return measured
+    guessed = sum(self._guessed.values())
+    return self._guess(cell) * (sum(self._measured.values()) / guessed if guessed > 0 else 1.0)
+
+  def processes(self, cells: Sequence[Cell]) -> int:
+    """How many processes that work is worth: one for every ten seconds of it."""
+    new = {structure_of(cell) for cell in cells} - self._measured.keys()
+    return max(1, int((len(new) * PROGRAM_S + sum(self.seconds(cell) for cell in cells)) // _WORKER_S))
+
+
+def most_jobs(cells: Sequence[Cell], datasets: Mapping[DataKey, Dataset], *, cores: int, available: int) -> int:
+  """How many processes `--jobs=auto` may share the cells among.
 
   At most one per core and cell, and as many as fit into memory. One where cells have images, whose programs use all
   cores by themselves.
@@ -47,10 +74,8 @@ def likely_jobs(cells: Sequence[Cell], datasets: Mapping[DataKey, Dataset], *, c
   """
   if any(cell.config.images.source != "none" for cell in cells):
     return 1
-  programs = len({structure_of(cell) for cell in cells})
-  work = programs * PROGRAM_S + sum(likely_seconds(cell, datasets) for cell in cells)
   fitting = available // (_PROCESS_BYTES + _NEEDS * _largest_need(cells, datasets))
-  return max(1, min(cores, len(cells), int(work // _WORKER_S), fitting))
+  return max(1, min(cores, len(cells), fitting))
 
 
 def _largest_need(cells: Sequence[Cell], datasets: Mapping[DataKey, Dataset]) -> int:

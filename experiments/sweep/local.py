@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 from rich.console import Console
@@ -13,16 +14,18 @@ from experiments.errors import UsageError
 from experiments.grid import Cell, cell_name, of_data, varying_fields
 from experiments.memory import keep_freed_memory
 from experiments.results.paths import NETWORKS, is_finished
+from experiments.sweep.ahead import compiling_ahead
 from experiments.sweep.cell_checkpoints import remove_checkpoints
 from experiments.sweep.claims import written_before
 from experiments.sweep.compilation_cache import programs_kept_in, use_compilation_cache
-from experiments.sweep.cost import likely_jobs, likely_seconds, usable_cores
+from experiments.sweep.cost import Expected, likely_seconds, most_jobs, usable_cores
 from experiments.sweep.data_block import DataKey, summaries_of
 from experiments.sweep.data_block import blocks_of as data_blocks
 from experiments.sweep.flags import Options
+from experiments.sweep.materials import Materials, check_fit, load_datasets
 from experiments.sweep.messages import Setup
 from experiments.sweep.progress import make_progress
-from experiments.sweep.run import Materials, check_fit, load_datasets, run_cells
+from experiments.sweep.run import run_cells
 from experiments.sweep.stopping import Stop
 from experiments.sweep.visuals import load_visuals, visuals_key
 from experiments.sweep.workers import run_in_workers
@@ -68,7 +71,8 @@ def run_here(options: Options, cells: Sequence[Cell], stop: Stop) -> dict[str, s
   visuals = load_visuals(todo, datasets, options.data_dir, say, options.out_dir / NETWORKS)
   check_fit(todo, datasets, visuals)
   summaries = summaries_of(datasets)
-  jobs = jobs_of(options, todo, datasets)
+  expected = Expected(functools.partial(likely_seconds, datasets=datasets))
+  jobs = jobs_of(options, todo, datasets, expected)
   for line in data_blocks(todo, datasets, summaries, visuals):
     say(line)
   epochs = sum(cell.config.train.epochs for cell in todo)
@@ -78,26 +82,51 @@ def run_here(options: Options, cells: Sequence[Cell], stop: Stop) -> dict[str, s
     key = (cell.config.dataset, cell.config.data)
     return Materials(datasets[key], summaries[key], visuals.get(visuals_key(cell)))
 
+  def enough(cell: Cell, seconds: float, left: Sequence[Cell]) -> bool:
+    expected.took(cell, seconds)
+    return min(jobs.most, expected.processes(left)) > 1
+
+  failures: dict[str, str] = {}
   with make_progress(console, cells=len(todo), epochs=epochs) as progress:
-    if jobs == 1:
-      return run_cells(
-        todo, materials=materials, out_dir=options.out_dir, before=before, name=name, progress=progress, say=say,
-        version=__version__, debug=options.debug, checkpoint_every=options.checkpoint_every, stop=stop,
-      )
-    say(f"{jobs} processes share the cells; --jobs=1 runs them in one")
-    return run_in_workers(
+    if jobs.first == 1:
+      with compiling_ahead(materials, options.checkpoint_every) as ahead:
+        failures, todo = run_cells(
+          todo, materials=materials, out_dir=options.out_dir, before=before, name=name, progress=progress, say=say,
+          version=__version__, debug=options.debug, checkpoint_every=options.checkpoint_every, stop=stop, enough=enough,
+          **({} if options.debug else {"ahead": ahead.run}),
+        )
+      if not todo:
+        return failures
+    several = max(jobs.first, min(jobs.most, expected.processes(todo)))
+    say(f"{several} processes share the {'cells' if jobs.first > 1 else 'other cells'}; --jobs=1 runs them in one")
+    return failures | run_in_workers(
       todo,
-      jobs=jobs,
+      jobs=several,
+      most=jobs.most,
       setup=Setup(options.out_dir, options.data_dir, __version__, programs_kept_in(), options.checkpoint_every),
       before=before,
-      seconds=functools.partial(likely_seconds, datasets=datasets),
+      expected=expected,
       name=name,
       progress=progress,
       say=say,
     )
 
 
-def jobs_of(options: Options, cells: Sequence[Cell], datasets: Mapping[DataKey, Dataset]) -> int:
+class Jobs(NamedTuple):
+  """How many processes run cells.
+
+  Attributes:
+    first: to begin with.
+    most: that there may be once cells turn out to take long.
+  """
+
+  first: int
+  most: int
+
+
+def jobs_of(
+  options: Options, cells: Sequence[Cell], datasets: Mapping[DataKey, Dataset], expected: Expected
+) -> Jobs:
   """How many processes run these cells.
 
   Raises:
@@ -107,10 +136,11 @@ def jobs_of(options: Options, cells: Sequence[Cell], datasets: Mapping[DataKey, 
     if options.jobs not in (None, 1):
       raise UsageError(f"--jobs={options.jobs}: processes cannot share a {jax.default_backend()}; --shard=i/n runs a"
                        " part of the cells, so that each device can have its own")
-    return 1
+    return Jobs(1, 1)
   if options.jobs is not None:
-    return min(options.jobs, len(cells))
-  return likely_jobs(cells, datasets, cores=usable_cores(), available=memory())
+    return Jobs(min(options.jobs, len(cells)), min(options.jobs, len(cells)))
+  most = most_jobs(cells, datasets, cores=usable_cores(), available=memory())
+  return Jobs(min(most, expected.processes(cells)), most)
 
 
 def _name(cell: Cell, varying: Sequence[str]) -> str:

@@ -38,6 +38,7 @@ class Task(NamedTuple):
     data_digest: of the cell.
     name: of the cell.
     before: when its files were written at the start of the sweep.
+    following: one of another structure that the worker is likely to run next.
   """
 
   flat: dict[str, Any]
@@ -45,6 +46,7 @@ class Task(NamedTuple):
   data_digest: str | None
   name: str
   before: Written
+  following: Task | None = None
 
   @property
   def cell(self) -> Cell:

@@ -14,98 +14,24 @@ from typing import Any, NamedTuple
 
 from experiments.atomic_files import new_file
 from experiments.command_line import is_expected
-from experiments.data.load import load_dataset
 from experiments.grid import Cell
 from experiments.results.cell_files import write_cell
 from experiments.results.paths import failure_file, reason_in
 from experiments.results.uploaded_images import FILE, uploaded_images
 from experiments.sweep.cell_checkpoints import checkpoints_of, remove_checkpoints, set_aside
 from experiments.sweep.claims import Written, claimed, has_failed_since, has_result_since
-from experiments.sweep.data_block import DataKey, kept_summary
+from experiments.sweep.data_block import kept_summary
+from experiments.sweep.materials import Materials
 from experiments.sweep.progress import SweepProgress
 from experiments.sweep.stopping import Stop
-from experiments.sweep.visuals import VisualsKey, visuals_key
-from fedrecjax.analysis import Summary
-from fedrecjax.config import ConfigError, RunConfig
-from fedrecjax.datasets import Dataset
-from fedrecjax.defenses import chain
-from fedrecjax.federation.population import make_population
+from fedrecjax.config import RunConfig
 from fedrecjax.simulation.checkpoint_files import OtherRunError
 from fedrecjax.simulation.checkpoints import Checkpoints, StoppedError
-from fedrecjax.simulation.evaluation import evaluation_data
-from fedrecjax.simulation.memory import check_memory
-from fedrecjax.simulation.participants import given_public
 from fedrecjax.simulation.results import DivergedError, Result
 from fedrecjax.simulation.runner import simulate_config
-from fedrecjax.simulation.visual_features import check_images
-from fedrecjax.vision.visuals import Visuals
 
 PAUSE_S = 1.0
 """Between two looks at whether another process has done what is waited for."""
-
-
-def load_datasets(cells: Sequence[Cell], data_dir: pathlib.Path | None) -> dict[DataKey, Dataset]:
-  """The data sets of these cells, each loaded once.
-
-  Raises:
-    DataError: if one cannot be loaded.
-  """
-  loaded: dict[DataKey, Dataset] = {}
-  for cell in cells:
-    key = (cell.config.dataset, cell.config.data)
-    if key not in loaded:
-      loaded[key] = load_dataset(*key, data_dir)
-  return loaded
-
-
-def check_fit(
-  cells: Sequence[Cell], datasets: dict[DataKey, Dataset], visuals: Mapping[VisualsKey, Visuals]
-) -> None:
-  """Checks, before anything is trained, that images, sizes, targets, what is public and evaluation fit the data sets.
-
-  Raises:
-    ConfigError: if a number or a method does not fit a data set.
-    DataError: if a data set cannot be evaluated as asked.
-  """
-  checked: set[Any] = set()
-  for cell in cells:
-    config = cell.config
-    key = (config.dataset, config.data)
-    seen = visuals.get(visuals_key(cell))
-    methods = (config.model, config.attack, config.defense, config.train)
-    if (key, config.images, *methods) not in checked:
-      checked.add((key, config.images, *methods))
-      defense = chain(*(part.build() for part in config.defense))
-      model = config.model.build()
-      check_images(datasets[key], model, config.attack.build(), defense, seen)
-      check_memory(datasets[key], model, config.train)
-    if (key, config.images, config.attacker, config.eval) in checked:
-      continue
-    checked.add((key, config.images, config.attacker, config.eval))
-    longest, num_items = max(config.eval.ks), datasets[key].num_items
-    if longest > num_items:
-      raise ConfigError(f"eval.ks must be at most the {num_items} items of {config.dataset}, got {longest}")
-    given_public(datasets[key], config.attacker)
-    has_image = None if seen is None else seen.images.has_image
-    population = make_population(datasets[key], config.attacker, config.seed, has_image)
-    evaluation_data(
-      datasets[key], config.eval, population.targets, population.users,
-      evaluated=population.evaluated(config.eval.left_out),
-    )
-
-
-class Materials(NamedTuple):
-  """What a cell is run on.
-
-  Attributes:
-    dataset: of the cell.
-    summary: of the data set.
-    visuals: images of its items and networks that see them; None without images.
-  """
-
-  dataset: Dataset
-  summary: Summary
-  visuals: Visuals | None
 
 
 class CellEnd(NamedTuple):
@@ -133,7 +59,9 @@ def run_cells(
   debug: bool = False,
   checkpoint_every: int | None = 0,
   stop: Stop | None = None,
-) -> dict[str, str]:
+  ahead: Callable[[Cell, Sequence[Cell]], None] = lambda *_: None,
+  enough: Callable[[Cell, float, Sequence[Cell]], bool] = lambda *_: False,
+) -> tuple[dict[str, str], list[Cell]]:
   """Runs cells one after another in this process and writes their folders.
 
   Cells that another process computes are left to the end, and waited for there.
@@ -150,9 +78,11 @@ def run_cells(
     debug: whether to train client by client, see :mod:`fedrecjax.simulation.debugging`.
     checkpoint_every: epochs between two checkpoints inside a cell; 0 for none, None if time decides.
     stop: what signals ask for; they stop a cell with checkpoints once it has written one.
+    ahead: called before each cell with it and the cells that are left, whose programs may be compiled meanwhile.
+    enough: called after each cell with it, the seconds it took and the cells that are left; whether to leave those.
 
   Returns:
-    Why cells failed, a line each, by hash; the same is in `out_dir/failures`.
+    Why cells failed, a line each, by hash, which is in `out_dir/failures`, too; and the cells that are left.
   """
   failures: dict[str, str] = {}
   stop = stop or Stop()
@@ -165,8 +95,9 @@ def run_cells(
         said = True
       time.sleep(PAUSE_S)
       queue, claimed_elsewhere = collections.deque(claimed_elsewhere), []
-    cell = queue.popleft()
+    cell, started = queue.popleft(), time.perf_counter()
     progress.start(name(cell), cell.config.train.epochs)
+    ahead(cell, queue)
     with stop.saving():
       try:
         end = run_unclaimed(
@@ -184,7 +115,9 @@ def run_cells(
       progress.finish(name(cell), end.message)
       if end.reason is not None:
         failures[cell.hash] = end.reason
-  return failures
+    if enough(cell, time.perf_counter() - started, queue):
+      break
+  return failures, [*queue, *claimed_elsewhere]
 
 
 def waiting_for(count: int) -> str:

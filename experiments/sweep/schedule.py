@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from experiments.grid import Cell, structure_of
-from experiments.sweep.cost import PROGRAM_S
+from experiments.sweep.cost import PROGRAM_S, Expected
 
 
 @dataclasses.dataclass
@@ -16,39 +16,33 @@ class _Group:
 
   Attributes:
     waiting: those that nobody has taken.
-    seconds: that one of them takes, as far as is known.
     workers: how many processes have taken their latest cell from it.
   """
 
   waiting: collections.deque[Cell]
-  seconds: float
   workers: int = 0
-
-  @property
-  def left(self) -> float:
-    """Seconds that the waiting cells take."""
-    return self.seconds * len(self.waiting)
 
 
 class Schedule:
   """Hands out cells to workers, groups that take longest first.
 
-  A worker stays with its group until that has no cell left, then takes the longest group that no worker is at, and
-  only then helps another worker with its group, if what waits there takes longer than to compile the group's program
-  once more.
+  A worker stays with its group until that has no cell left, then takes the longest group that no worker is at, those
+  last that another worker was told of, and only then helps another worker with its group, if what waits there takes
+  longer than to compile the group's program once more.
   """
 
-  def __init__(self, cells: Sequence[Cell], seconds: Callable[[Cell], float]):
+  def __init__(self, cells: Sequence[Cell], expected: Expected):
+    self._expected = expected
     self._groups: dict[object, _Group] = {}
     for cell in cells:
-      group = self._groups.setdefault(structure_of(cell), _Group(collections.deque(), seconds(cell)))
-      group.waiting.append(cell)
+      self._groups.setdefault(structure_of(cell), _Group(collections.deque())).waiting.append(cell)
     self._at: dict[int, _Group] = {}
+    self._told: dict[int, _Group] = {}
 
   @property
-  def waiting(self) -> int:
-    """Number of cells that nobody has taken."""
-    return sum(len(group.waiting) for group in self._groups.values())
+  def waiting(self) -> list[Cell]:
+    """The cells that nobody has taken."""
+    return [cell for group in self._groups.values() for cell in group.waiting]
 
   def take(self, worker: int) -> Cell | None:
     """The next cell of a worker; None if there is none that it should run."""
@@ -57,19 +51,42 @@ class Schedule:
       present = self._move(worker)
     return None if present is None else present.waiting.popleft()
 
-  def _move(self, worker: int) -> _Group | None:
-    self.leave(worker)
-    nobodys = [group for group in self._groups.values() if group.waiting and not group.workers]
-    choice = nobodys or [group for group in self._groups.values() if group.left > PROGRAM_S]
-    if not choice:
+  def following(self, worker: int) -> Cell | None:
+    """The cell of another structure that a worker is likely to run next; None if it stays with its group or is done."""
+    present = self._at.get(worker)
+    if present is None or present.waiting:
       return None
-    chosen = max(choice, key=lambda group: group.left)
-    chosen.workers += 1
-    self._at[worker] = chosen
+    chosen = self._choice(worker)
+    if chosen is None:
+      return None
+    self._told[worker] = chosen
+    return chosen.waiting[0]
+
+  def _move(self, worker: int) -> _Group | None:
+    chosen = self._choice(worker)
+    self.leave(worker)
+    if chosen is not None:
+      chosen.workers += 1
+      self._at[worker] = chosen
     return chosen
+
+  def _choice(self, worker: int) -> _Group | None:
+    nobodys = [group for group in self._groups.values() if group.waiting and not group.workers]
+    own = self._told.get(worker)
+    if own is not None and any(own is group for group in nobodys):
+      return own
+    others = [group for name, group in self._told.items() if name != worker]
+    free = [group for group in nobodys if not any(group is one for one in others)]
+    choice = free or nobodys or [group for group in self._groups.values() if self._left(group) > PROGRAM_S]
+    return max(choice, key=self._left, default=None)
+
+  def _left(self, group: _Group) -> float:
+    """Seconds that its waiting cells take."""
+    return sum(self._expected.seconds(cell) for cell in group.waiting)
 
   def leave(self, worker: int) -> None:
     """A worker is at no group any more, because it has ended or there is nothing for it to do."""
+    self._told.pop(worker, None)
     group = self._at.pop(worker, None)
     if group is not None:
       group.workers -= 1
@@ -77,7 +94,3 @@ class Schedule:
   def give_back(self, cell: Cell) -> None:
     """A cell is to be run again, before others of its group."""
     self._groups[structure_of(cell)].waiting.appendleft(cell)
-
-  def took(self, cell: Cell, seconds: float) -> None:
-    """A cell has taken so many seconds; others of its group are likely to take as many."""
-    self._groups[structure_of(cell)].seconds = seconds

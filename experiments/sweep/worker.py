@@ -17,10 +17,12 @@ from typing import Any
 from experiments.grid import Cell
 from experiments.memory import keep_freed_memory
 from experiments.results.paths import NETWORKS
+from experiments.sweep.ahead import Ahead
 from experiments.sweep.compilation_cache import keep_programs_in
 from experiments.sweep.data_block import DataKey
+from experiments.sweep.materials import Materials, load_datasets
 from experiments.sweep.messages import Advanced, Ended, Noted, Ready, Setup, Task
-from experiments.sweep.run import Materials, load_datasets, run_unclaimed
+from experiments.sweep.run import run_unclaimed
 from experiments.sweep.stopping import Stop, Terminated, stopped_by_signals
 from experiments.sweep.visuals import VisualsKey, load_visuals, visuals_key
 from fedrecjax.analysis import Summary, summarize
@@ -33,16 +35,21 @@ SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 
 
 class _Loaded:
-  """Data sets and images, each loaded when the first cell needs it."""
+  """Data sets and images, each loaded when the first cell needs it, that is run or compiled for."""
 
   def __init__(self, setup: Setup):
     self._setup = setup
     self._datasets: dict[DataKey, Dataset] = {}
     self._summaries: dict[DataKey, Summary] = {}
     self._visuals: dict[VisualsKey, Visuals] = {}
+    self._one_at_a_time = threading.Lock()
 
   def of(self, cell: Cell) -> Materials:
     """What a cell is run on."""
+    with self._one_at_a_time:
+      return self._of(cell)
+
+  def _of(self, cell: Cell) -> Materials:
     key, of_images = (cell.config.dataset, cell.config.data), visuals_key(cell)
     if key not in self._datasets:
       self._datasets |= load_datasets([cell], self._setup.data_dir)
@@ -63,9 +70,12 @@ def work(connection: Connection, stop: Stop) -> None:
   keep_freed_memory()
   keep_programs_in(setup.programs)
   loaded = _Loaded(setup)
+  # Nothing waits for what is being compiled where the process ends.
+  ahead = Ahead(loaded.of, setup.checkpoint_every)
   _tell(connection, Ready())
   while True:
     task = tasks.get()
+    ahead.run(task.cell, () if task.following is None else (task.following.cell,))
     with stop.saving():
       try:
         end = run_unclaimed(

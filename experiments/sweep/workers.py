@@ -15,6 +15,7 @@ from typing import Any
 from experiments.grid import Cell
 from experiments.sweep.cell_checkpoints import remove_checkpoints
 from experiments.sweep.claims import Written
+from experiments.sweep.cost import Expected
 from experiments.sweep.messages import Advanced, Ended, Noted, Ready, Setup, Task
 from experiments.sweep.progress import SweepProgress
 from experiments.sweep.run import PAUSE_S, failed, waiting_for
@@ -73,9 +74,10 @@ def run_in_workers(
   cells: Sequence[Cell],
   *,
   jobs: int,
+  most: int,
   setup: Setup,
   before: Mapping[str, Written],
-  seconds: Callable[[Cell], float],
+  expected: Expected,
   name: Callable[[Cell], str],
   progress: SweepProgress,
   say: Callable[[str], None],
@@ -86,10 +88,11 @@ def run_in_workers(
 
   Args:
     cells: to run.
-    jobs: number of processes.
+    jobs: number of processes to begin with.
+    most: number of processes that there may be, once cells turn out to take longer than was expected.
     setup: what they have in common.
     before: when the files of the cells were written at the start.
-    seconds: that a cell takes, about.
+    expected: what a cell takes, about.
     name: names a cell.
     progress: is told how far things are.
     say: is told, in a line, what is waited for.
@@ -100,7 +103,7 @@ def run_in_workers(
   Raises:
     OSError: if processes cannot be started.
   """
-  pool = _Pool(cells, jobs, setup, before, seconds, name, progress, say)
+  pool = _Pool(cells, jobs, most, setup, before, expected, name, progress, say)
   try:
     pool.run()
   finally:
@@ -112,12 +115,12 @@ class _Pool:
   """The processes of a sweep; see :func:`run_in_workers`."""
 
   def __init__(
-    self, cells: Sequence[Cell], jobs: int, setup: Setup, before: Mapping[str, Written],
-    seconds: Callable[[Cell], float], name: Callable[[Cell], str], progress: SweepProgress, say: Callable[[str], None],
+    self, cells: Sequence[Cell], jobs: int, most: int, setup: Setup, before: Mapping[str, Written],
+    expected: Expected, name: Callable[[Cell], str], progress: SweepProgress, say: Callable[[str], None],
   ):
     self._setup, self._before, self._name, self._progress, self._say = setup, before, name, progress, say
-    self._schedule = Schedule(cells, seconds)
-    self._jobs, self._left, self._failed_starts = jobs, len(cells), 0
+    self._schedule, self._expected = Schedule(cells, expected), expected
+    self._jobs, self._most, self._left, self._failed_starts = jobs, most, len(cells), 0
     self._workers: list[_Worker] = []
     self._lost: dict[str, int] = {}
     self._claimed_elsewhere: list[Cell] = []
@@ -161,7 +164,11 @@ class _Pool:
         if cell is None:
           continue
         self._progress.start(self._name(cell), cell.config.train.epochs)
-        worker.run(cell, Task(cell.flat, cell.hash, cell.data_digest, self._name(cell), self._before[cell.hash]))
+        following = self._schedule.following(worker.process.pid)
+        worker.run(cell, self._task(cell, None if following is None else self._task(following)))
+
+  def _task(self, cell: Cell, following: Task | None = None) -> Task:
+    return Task(cell.flat, cell.hash, cell.data_digest, self._name(cell), self._before[cell.hash], following)
 
   def _hear(self, worker: _Worker) -> None:
     try:
@@ -181,7 +188,8 @@ class _Pool:
         self._progress.lose(self._name(cell))
         self._claimed_elsewhere.append(cell)
       else:
-        self._schedule.took(cell, time.monotonic() - worker.since)
+        self._expected.took(cell, time.monotonic() - worker.since)
+        self._jobs = max(self._jobs, min(self._most, self._expected.processes(self._schedule.waiting)))
         self._end(cell, message.end.message, message.end.reason)
 
   def _end(self, cell: Cell, message: str, reason: str | None) -> None:

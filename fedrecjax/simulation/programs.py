@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import threading
 import time
 from typing import Any
 
@@ -13,6 +15,8 @@ from fedrecjax.simulation.memory import check_program
 from fedrecjax.simulation.records import Structure
 
 PROGRAMS: dict[Any, Any] = {}
+# Programs may be compiled ahead, in a thread of their own: who needs one that is being compiled waits for it.
+_MAKING: collections.defaultdict[Any, threading.Lock] = collections.defaultdict(threading.Lock)
 _WORK = {"train_rounds": "training", "evaluate": "evaluation", "upload_images": "the upload of images"}
 
 
@@ -27,7 +31,8 @@ def compiled_program(function: Any, *arguments: Any, **static: Any) -> tuple[Any
     **static: likewise, hashable.
 
   Returns:
-    The program, called with the arguments that are no structures, and seconds; 0 if it was there.
+    The program, called with the arguments that are no structures, and seconds, also those of waiting for another
+    thread that compiles it; 0 if it was there.
 
   Raises:
     ConfigError: if the program would need more memory than there is.
@@ -40,7 +45,9 @@ def compiled_program(function: Any, *arguments: Any, **static: Any) -> tuple[Any
   if key in PROGRAMS:
     return PROGRAMS[key], 0.0
   started = time.perf_counter()
-  program = function.lower(*arguments, **static).compile()
-  check_program(_WORK.get(function.__name__, function.__name__), program)
-  PROGRAMS[key] = program
-  return program, time.perf_counter() - started
+  with _MAKING[key]:
+    if key not in PROGRAMS:
+      program = function.lower(*arguments, **static).compile()
+      check_program(_WORK.get(function.__name__, function.__name__), program)
+      PROGRAMS[key] = program
+  return PROGRAMS[key], time.perf_counter() - started

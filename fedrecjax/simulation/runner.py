@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import os
 import pathlib
 from collections.abc import Callable
@@ -17,55 +15,35 @@ from fedrecjax.config import AttackerConfig, ConfigError, EvalConfig, RunConfig,
 from fedrecjax.datasets import Dataset
 from fedrecjax.defenses import chain
 from fedrecjax.defenses import none as no_defense
-from fedrecjax.federation.participation import Rounds
 from fedrecjax.metrics.stealth import stealth_columns
 from fedrecjax.simulation.arguments import check_arguments, checked_seed
 from fedrecjax.simulation.checkpoints import Checkpoints, Keeper, SoFar, StoppedError
 from fedrecjax.simulation.debugging import debug_rounds
 from fedrecjax.simulation.divergence import description
 from fedrecjax.simulation.evaluation import metric_names
-from fedrecjax.simulation.evaluation_points import AfterUploads, compiled_measure
+from fedrecjax.simulation.evaluation_points import AfterUploads
 from fedrecjax.simulation.faults import Stage
 from fedrecjax.simulation.identity import identity_of
 from fedrecjax.simulation.image_provider import Provider
 from fedrecjax.simulation.image_step import IMPOSSIBLE
 from fedrecjax.simulation.impossible import check_pixels, check_rows
 from fedrecjax.simulation.measurements import Measurements
-from fedrecjax.simulation.planning import Run, plan, round_inputs
+from fedrecjax.simulation.pieces import (
+  compile_run,
+  compiled_point,
+  piece_length,
+  pieces_of,
+  points_of,
+  round_arguments,
+)
+from fedrecjax.simulation.planning import Run, plan
 from fedrecjax.simulation.programs import compiled_program
-from fedrecjax.simulation.records import Reports, mean_loss
+from fedrecjax.simulation.records import Reports
 from fedrecjax.simulation.results import DivergedError, Result
 from fedrecjax.simulation.round import jitted_rounds
 from fedrecjax.simulation.run_warnings import warnings_of
 from fedrecjax.types import Attack, Defense, Model
 from fedrecjax.vision.visuals import Visuals
-
-
-def _points(rounds: Rounds, epochs: int, every: int) -> list[slice]:
-  """The rounds before each evaluation point; the last epoch is always one."""
-  ends = [*range(every, epochs, every), epochs]
-  return [slice(start * rounds.per_epoch, end * rounds.per_epoch) for start, end in itertools.pairwise([0, *ends])]
-
-
-def _piece(run: Run, epochs: int, every: int, keeper: Keeper | None) -> int:
-  """How many epochs are trained at a time: all up to an evaluation point, if nothing happens between two of them.
-
-  Images are uploaded before every epoch. Checkpoints come at multiples of their own; then all pieces have one length,
-  so that there is one program.
-  """
-  if run.images is not None:
-    return 1
-  own = None if keeper is None else keeper.every
-  if own is None or own >= epochs:
-    return every
-  return own if every >= epochs else math.gcd(every, own)
-
-
-def _pieces(taken: slice, done: int, length: int) -> list[slice]:
-  """The rounds before an evaluation point that are not done, cut at multiples of a number of rounds."""
-  start = max(taken.start, done)
-  cuts = range(start - start % length + length, taken.stop, length)
-  return [slice(*edges) for edges in itertools.pairwise([start, *cuts, taken.stop])]
 
 
 def execute(
@@ -97,7 +75,7 @@ def execute(
     OtherRunError: if there are checkpoints of another run.
     StoppedError: if the keeper was asked to stop.
   """
-  per_epoch, points = run.rounds.per_epoch, _points(run.rounds, epochs, every)
+  per_epoch, points = run.rounds.per_epoch, points_of(run.rounds, epochs, every)
   provider = Provider(run)
   told = Measurements(metric_names(run.evaluation), run.judges)
   so_far = SoFar(run.state, told, provider, AfterUploads(run), compile_s=provider.compile_s)
@@ -105,17 +83,16 @@ def execute(
     keeper.resume(so_far, per_epoch)
     if progress is not None and so_far.rounds > 0:
       progress(so_far.rounds // per_epoch)
-  length = _piece(run, epochs, every, keeper) * per_epoch
+  length = piece_length(run, epochs, every, None if keeper is None else keeper.every) * per_epoch
   before: Reports | None = None
   for taken in points:
     if so_far.rounds >= taken.stop:
       continue
     with so_far.training():
       # Programs are compiled before any runs: training would go on unseen while another is compiled.
-      measure, compiling = compiled_measure(run, so_far.state, taken.stop)
-      sums = np.zeros(taken.stop - taken.start, np.float32)
-      so_far.compile_s += compiling + compiled_program(mean_loss, sums, sums.astype(np.int32))[1]
-    for rounds in _pieces(taken, so_far.rounds, length):
+      measure, compiling = compiled_point(run, so_far.state, taken)
+      so_far.compile_s += compiling
+    for rounds in pieces_of(taken, so_far.rounds, length):
       with so_far.training():
         _train(run, so_far, rounds, debug=debug)
         if keeper is not None:
@@ -199,11 +176,11 @@ def _train(run: Run, so_far: SoFar, rounds: slice, *, debug: bool) -> None:
   if so_far.provider.uploads_before(rounds.start):
     so_far.state = so_far.provider.upload(so_far.state, rounds.start)
     so_far.compile_s += so_far.after.add(so_far.state, rounds.start)
-  arguments = (run.structure, run.constants, so_far.state, round_inputs(run.rounds, rounds))
   if debug:
     check_pixels(run, so_far.provider)
-    so_far.state, report = debug_rounds(*arguments)
+    so_far.state, report = debug_rounds(*round_arguments(run, so_far.state, rounds))
   else:
+    arguments = round_arguments(run, so_far.state, rounds)
     train, compiling = compiled_program(jitted_rounds, *arguments)
     so_far.state, report = train(*arguments[1:])
     so_far.compile_s += compiling
@@ -315,12 +292,34 @@ def simulate_config(
     config=config, dataset=dataset, progress=progress, debug=debug, visuals=visuals, checkpoint_dir=checkpoint_dir,
     checkpoint_every=checkpoint_every,
   )
-  methods = Methods(config.model.build(), config.attack.build(), chain(*(part.build() for part in config.defense)))
   return _planned_and_executed(
-    dataset, methods, train=config.train, attacker=config.attacker, evaluation=config.eval, seed=config.seed,
+    dataset, _methods(config), train=config.train, attacker=config.attacker, evaluation=config.eval, seed=config.seed,
     visuals=visuals, progress=progress, debug=debug,
     checkpoints=checkpoints or _checkpoints(checkpoint_dir, checkpoint_every),
   )
+
+
+def compile_config(
+  config: RunConfig, dataset: Dataset, *, visuals: Visuals | None = None, checkpoint_every: int | None = None
+) -> float:
+  """Compiles what :func:`simulate_config` needs with these arguments, and trains nothing.
+
+  It may be called in a thread while another run trains, see :func:`fedrecjax.simulation.pieces.compile_run`.
+
+  Args:
+    config: the run.
+    dataset: its data set.
+    visuals: as of :func:`simulate`.
+    checkpoint_every: epochs between two checkpoints, where they are counted in epochs.
+
+  Returns:
+    Seconds that it took.
+  """
+  run = plan(
+    dataset, **_methods(config)._asdict(), train=config.train, attacker=config.attacker, evaluation=config.eval,
+    seed=config.seed, visuals=visuals,
+  )
+  return compile_run(run, epochs=config.train.epochs, every=config.eval.every, checkpoint_every=checkpoint_every)
 
 
 class Methods(NamedTuple):
@@ -331,6 +330,10 @@ class Methods(NamedTuple):
   defense: Defense
   server_optimizer: optax.GradientTransformation | None = None
   client_optimizer: optax.GradientTransformation | None = None
+
+
+def _methods(config: RunConfig) -> Methods:
+  return Methods(config.model.build(), config.attack.build(), chain(*(part.build() for part in config.defense)))
 
 
 def _checkpoints(folder: str | os.PathLike[str] | None, every: int | None) -> Checkpoints | None:

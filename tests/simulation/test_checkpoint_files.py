@@ -110,11 +110,11 @@ def test_damage_is_named_and_the_one_before_taken(written, damage):
   assert find_checkpoint(written, RUN).damage is None
 
 
-def test_every_byte_of_what_it_says_of_itself_is_looked_at(written):
+def test_whatever_byte_of_what_it_says_of_itself_is_changed(written):
   file = written / "00000010" / ABOUT
   whole = file.read_bytes()
   spared = []
-  for place in range(0, len(whole), 7):
+  for place in range(0, len(whole), 29):
     content = bytearray(whole)
     content[place] ^= 16
     file.parent.mkdir(exist_ok=True)

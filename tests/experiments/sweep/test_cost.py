@@ -1,19 +1,23 @@
 """How many processes run cells, and how long they take."""
 
+import functools
+
 import polars as pl
 import pytest
 
 from experiments.grid import expand
 from experiments.sweep import cost
 from experiments.sweep.command import main
-from experiments.sweep.cost import likely_jobs, usable_cores
-from experiments.sweep.run import load_datasets
+from experiments.sweep.cost import Expected, likely_seconds, most_jobs, usable_cores
+from experiments.sweep.materials import load_datasets
 
 GB = 10**9
 
 
 def jobs(cells, *, cores=4, available=64 * GB):
-  return likely_jobs(cells, load_datasets(cells, None), cores=cores, available=available)
+  datasets = load_datasets(cells, None)
+  expected = Expected(functools.partial(likely_seconds, datasets=datasets))
+  return min(most_jobs(cells, datasets, cores=cores, available=available), expected.processes(cells))
 
 
 def test_the_demo_has_a_process_per_core():
@@ -30,6 +34,19 @@ def test_few_short_cells_have_one_process():
 
 def test_one_program_that_runs_long_is_shared():
   assert jobs(expand([{}], {"seed": "0-2", "train.epochs": "1000"}), cores=8) == 3, "a process per cell at most"
+
+
+def test_what_cells_took_tells_what_the_others_take():
+  cells = expand([{}], {"attack": "none,random", "seed": "0,1"})
+  expected = Expected(lambda cell: {"none": 1.0, "random": 2.0}[cell.flat["attack"]])
+  assert [expected.seconds(cell) for cell in cells] == [1.0, 1.0, 2.0, 2.0]
+  # Two programs of 1.5 s and 6 s of training.
+  assert expected.processes(cells) == 1
+  expected.took(cells[0], 10.0)
+  assert [expected.seconds(cell) for cell in cells] == [10.0, 10.0, 20.0, 20.0]
+  assert expected.processes(cells[1:]) == 5, "one for every ten seconds of 50 and a program"
+  expected.took(cells[2], 4.0)
+  assert [expected.seconds(cell) for cell in cells] == [10.0, 10.0, 4.0, 4.0] and expected.processes(cells[3:]) == 1
 
 
 def test_cells_with_images_have_one_process():

@@ -5,7 +5,7 @@ import json
 from experiments.grid import expand
 from experiments.sweep.command import main
 from experiments.sweep.data_block import blocks_of, summaries_of
-from experiments.sweep.run import load_datasets
+from experiments.sweep.materials import load_datasets
 
 LABEL = "  malicious     "
 
