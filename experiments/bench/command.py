@@ -21,7 +21,9 @@ from rich.table import Table
 
 from experiments.bench.numpy_baselines import RULES, NumpyRun, client_by_client, vectorised
 from experiments.bench.own_process import measured
-from experiments.command_line import FlagGroup, command, output, read_group
+from experiments.bench.plot import plot_costs
+from experiments.bench.records import write_record
+from experiments.command_line import FlagGroup, command, folder, output, read_group
 from experiments.errors import UsageError
 from experiments.memory import keep_freed_memory
 from fedrecjax.config import from_flat
@@ -77,9 +79,15 @@ CASES: dict[str, dict[str, Any]] = {
     f"gowalla {defense}": {"dataset": "gowalla", "defense": defense}
     for defense in ("median", "trimmed_mean", "krum", "multi_krum", "bulyan", "pieck_reg")
   },
+  **{
+    f"ml-1m clients={clients}": {"dataset": "ml-1m", "train.clients_per_round": clients} for clients in (64, 1024, 4096)
+  },
+  **{f"ml-100k d={d}": {**_ML_100K, "mf.dim": d} for d in (8, 64, 128)},
   "gowalla client krum": {"dataset": "gowalla", "defense": "krum", "krum.scope": "client"},
 }
 _WITH_RIVALS = {"dataset", "attack", "defense"}  # rivals know the default training and rules with default options
+# Times the traffic limit that an epoch may take on a CPU.
+_GOAL_WITHOUT_RULE, _GOALS = 3.0, {"median": 8.0}
 WARM_EPOCHS = 4  # popular items are mined by then, so that what is timed is the attack at work
 LOOP_REPEATS_BELOW_S = 20.0
 
@@ -168,7 +176,10 @@ def measure(name: str, data_dir: str | None, repeats: int) -> dict[str, float | 
   before = numpy_run(run)
   started = time.perf_counter()
   program = jitted_rounds.lower(run.structure, run.constants, run.state, epoch_of(0)).compile()
-  result: dict[str, float | str] = {"case": name, "compile_s": time.perf_counter() - started}
+  result: dict[str, float | str] = {
+    "case": name, "compile_s": time.perf_counter() - started, "clients": run.rounds.clients.shape[1],
+    "d": run.state.server.public.items.shape[1], "items": dataset.num_items, "interactions": len(dataset.train.items),
+  }
   memory = program.memory_analysis()
   result["xla_temp_mb"] = memory.temp_size_in_bytes / 1e6 if memory is not None else float("nan")
   states = [jax.tree.map(jnp.copy, run.state)]
@@ -206,6 +217,16 @@ def measure(name: str, data_dir: str | None, repeats: int) -> dict[str, float | 
   return result
 
 
+def goal_of(case: str) -> float | None:
+  """How many times the traffic limit an epoch of a case should take at most; None where no goal is set."""
+  settings = CASES[case]
+  if settings.get("model", "mf") != "mf":
+    return None
+  if "defense" in settings:
+    return _GOALS.get(settings["defense"])
+  return _GOAL_WITHOUT_RULE if "attack" not in settings else None
+
+
 def report(results: Sequence[dict[str, Any]]) -> Table:
   """A table of all cases; "-" where no rival does the same arithmetic."""
   table = Table(title="one epoch, medians")
@@ -219,13 +240,15 @@ def report(results: Sequence[dict[str, Any]]) -> Table:
     "peak_mb": "peak MB",
     "xla_temp_mb": "XLA temp MB",
   }
-  for title in [*columns.values(), "loop / ours", "NumPy step / ours", "ours / traffic limit"]:
+  for title in [*columns.values(), "loop / ours", "NumPy step / ours", "ours / traffic limit", "goal"]:
     table.add_column(title, justify="left" if title == "case" else "right")
   for row in results:
     row = {**row, "round_ms": row["epoch_ms"] / row["rounds"]}
     cells = [row[name] if name == "case" else f"{row[name]:.1f}" for name in columns]
     rivals = [f"{row[rival] / row['epoch_ms']:.1f}" if rival in row else "-" for rival in ("loop_ms", "numpy_ms")]
-    table.add_row(*cells, *rivals, f"{row['epoch_ms'] / row['traffic_limit_ms']:.1f}")
+    goal = goal_of(row["case"])
+    over = [f"{row['epoch_ms'] / row['traffic_limit_ms']:.1f}", "-" if goal is None else f"{goal:g}"]
+    table.add_row(*cells, *rivals, *over)
   return table
 
 
@@ -240,6 +263,7 @@ def _work(argv: Sequence[str]) -> None:
     print(json.dumps(measure(names[0], data_dir, repeats)))
     return
   results, failed = [], []
+  out, picture = folder(value("out")), folder(value("plot"))
   for name in names:
     flags = ["--in_process", f"--cases={name}", f"--repeats={repeats}"]
     if data_dir:
@@ -249,6 +273,10 @@ def _work(argv: Sequence[str]) -> None:
     except OSError:
       failed.append(name)
   output(width=200).print(report(results))
+  if out is not None and results:
+    write_record(out, results)
+  if picture is not None and results:
+    plot_costs(results, picture)
   if failed:
     raise OSError(f"failed: {', '.join(failed)}")
 
@@ -257,6 +285,8 @@ def _define_flags(group: FlagGroup) -> None:
   group.texts("cases", ["synthetic"], f"cases to time, of: {', '.join(CASES)}.")
   group.integer("repeats", 7, "epochs and evaluations timed in each case; at least 5.", least=5)
   group.data_dir()
+  group.text("out", None, "JSON file to keep the measurements in, with the machine and the versions.")
+  group.text("plot", None, "PNG file to draw what a round costs by clients, d and items.")
   group.switch("in_process", False, "time the first case in this process and print JSON.")
 
 

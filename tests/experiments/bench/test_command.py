@@ -5,7 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.bench.command import CASES, check_agreement, measure, moved_bytes, numpy_run, report, timed
+from experiments.bench.command import (
+  CASES,
+  check_agreement,
+  goal_of,
+  measure,
+  moved_bytes,
+  numpy_run,
+  report,
+  timed,
+)
 from experiments.bench.numpy_baselines import (
   NumpyRun,
   client_by_client,
@@ -14,6 +23,10 @@ from experiments.bench.numpy_baselines import (
   trimmed_rule,
   vectorised,
 )
+from experiments.bench.plot import plot_costs, series
+from experiments.bench.records import read_record, write_record
+from experiments.errors import UsageError
+from experiments.results.plots import PlotError
 from fedrecjax.config import from_flat
 from fedrecjax.defenses import chain
 from fedrecjax.simulation.planning import plan, round_inputs
@@ -94,6 +107,35 @@ def test_a_case_is_measured_and_reported():
   row = measure("synthetic", None, 5)
   assert row["epoch_ms"] > 0 and row["loop_ms"] > 0 and row["traffic_limit_ms"] > 0 and row["peak_mb"] > 50
   assert report([row]).row_count == 1
+
+
+def test_goals_are_those_of_plain_rounds_and_medians():
+  assert goal_of("ml-100k") == 3 and goal_of("ml-100k pieck_uea median") == 8
+  assert goal_of("ml-100k pieck_uea") is None and goal_of("ml-100k ncf") is None and goal_of("gowalla krum") is None
+
+
+ROWS = [
+  {"case": case, "epoch_ms": 10.0 * value, "rounds": 5, "traffic_limit_ms": 5.0, varied: value}
+  for varied, case, value in (("clients", "ml-1m clients=64", 64), ("clients", "ml-1m clients=16", 16),
+                              ("items", "ml-100k", 1682), ("d", "ml-100k d=8", 8))
+]
+
+
+def test_measurements_are_kept_with_their_machine(tmp_path):
+  write_record(tmp_path / "new" / "a.json", ROWS)
+  found = read_record(tmp_path / "new" / "a.json")
+  assert found["rows"] == ROWS and found["machine"]["jax"] == jax.__version__ and found["machine"]["cores"] >= 1
+  (tmp_path / "b.json").write_text("[]")
+  with pytest.raises(UsageError, match=r"b\.json holds no measurements"):
+    read_record(tmp_path / "b.json")
+
+
+def test_costs_are_drawn_by_what_varies(tmp_path):
+  assert series(ROWS, "clients") == [(16, 32.0, 1.0), (64, 128.0, 1.0)] and series(ROWS, "d") == [(8, 16.0, 1.0)]
+  plot_costs(ROWS, tmp_path / "costs.png")
+  assert (tmp_path / "costs.png").read_bytes().startswith(b"\x89PNG")
+  with pytest.raises(PlotError, match="no two cases differ in clients, d, items alone"):
+    plot_costs(ROWS[2:], tmp_path / "none.png")
 
 
 def test_timed_takes_the_median():
