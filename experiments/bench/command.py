@@ -10,6 +10,7 @@ import functools
 import json
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,6 +27,7 @@ from experiments.bench.records import write_record
 from experiments.command_line import FlagGroup, command, folder, output, read_group
 from experiments.errors import UsageError
 from experiments.memory import keep_freed_memory
+from experiments.results.plots import PlotError
 from fedrecjax.config import from_flat
 from fedrecjax.datasets import load
 from fedrecjax.defenses import chain
@@ -276,7 +278,10 @@ def _work(argv: Sequence[str]) -> None:
   if out is not None and results:
     write_record(out, results)
   if picture is not None and results:
-    plot_costs(results, picture)
+    try:
+      plot_costs(results, picture)
+    except PlotError as error:
+      print(f"bench: {error}", file=sys.stderr)
   if failed:
     raise OSError(f"failed: {', '.join(failed)}")
 
