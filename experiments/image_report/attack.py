@@ -20,7 +20,7 @@ from fedrecjax.simulation.evaluation import EvaluationData, evaluation_data, mas
 from fedrecjax.simulation.evaluation_points import received
 from fedrecjax.simulation.results import DivergedError, Result
 from fedrecjax.simulation.runner import simulate_config
-from fedrecjax.simulation.visual_features import seeing
+from fedrecjax.simulation.visual_features import model_with_features
 from fedrecjax.types import Model, Public
 from fedrecjax.vision.visuals import Visuals
 
@@ -70,7 +70,7 @@ def attack_images(config: RunConfig, dataset: Dataset, visuals: Visuals) -> Atta
   assert result.pictures is not None
   # The attacks round what they upload, so that nothing is lost.
   pixels = np.asarray(jnp.round(result.pictures.uploaded)).astype(np.uint8)
-  model, _ = seeing(config.model.build(), dataset, visuals, None)
+  model, _ = model_with_features(config.model.build(), dataset, visuals, None)
   data = evaluation_data(dataset, config.eval, result.targets, result.users, width=model.width)
   exposure = target_exposure(
     model, received(result.state), result.state.private, data, length=LIST_LENGTH, num_users=len(result.users)

@@ -44,7 +44,7 @@ from fedrecjax.simulation.participants import Attackers, Participants, fitting, 
 from fedrecjax.simulation.records import Constants, Numbers, Parts, RoundInput, RunData, Structure, split_key
 from fedrecjax.simulation.run_optimizers import Optimizers, check_row_steps, choose_optimizers
 from fedrecjax.simulation.training_data import held_items, latest, training_data
-from fedrecjax.simulation.visual_features import check_images, seeing
+from fedrecjax.simulation.visual_features import check_images, model_with_features
 from fedrecjax.types import Attack, Defense, DefenseContext, Model, Public, ServerState, SimulationState
 from fedrecjax.vision.visuals import Visuals
 
@@ -160,7 +160,7 @@ def plan(
     raise ConfigError(f"attacker.malicious_ratio={attacker.malicious_ratio:g} of the {dataset.num_users} users of"
                       f" {dataset.name} is not one malicious client for {names[0] or 'the attack'}; 0 asks for none")
   population, rounds = who.population, who.rounds
-  model, features = seeing(model, dataset, visuals, as_argument(defense.images))
+  model, features = model_with_features(model, dataset, visuals, as_argument(defense.images))
   public = checked("model", "init_public", model.init_public)(keys.public, dataset.num_items)
   check_row_steps(defense, server_optimizer, public)
   private = jitted_private(

@@ -50,7 +50,7 @@ def check_targets(dataset: Dataset, targets: np.ndarray, has_image: np.ndarray |
                       " change")
 
 
-def seeing(
+def model_with_features(
   model: Model, dataset: Dataset, visuals: Visuals | None, transform: Any | None
 ) -> tuple[Model, jax.Array | None]:
   """The model for as many visual features as there are, and those that the server has before training.
