@@ -19,6 +19,8 @@ from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS, DataError
 from fedrecjax.methods.fields import expected
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
+GIVEN = "true"
+"""The value of a flag of an optional text that is given without one."""
 
 
 class HelpAsked(Exception):
@@ -65,6 +67,14 @@ def is_expected(error: Exception) -> bool:
   return type(error).__module__.startswith(("fedrecjax.", "experiments."))
 
 
+class _OptionalText(flags.ArgumentParser[str | None]):
+  """Reads what absl makes of a flag without a value as such."""
+
+  def parse(self, argument: str) -> str | None:
+    """See :meth:`FlagGroup.optional_text`."""
+    return None if argument in ("false", "") else argument
+
+
 @dataclasses.dataclass(frozen=True)
 class FlagGroup:
   """Defines the flags of a command, or of one group of them.
@@ -80,6 +90,12 @@ class FlagGroup:
   def text(self, name: str, default: str | None, help_text: str) -> None:
     """A text."""
     flags.DEFINE_string(name, default, help_text, **self._place)
+
+  def optional_text(self, name: str, help_text: str) -> None:
+    """A text that may be left out behind its flag, which then is `GIVEN`; None without the flag, or behind --noNAME."""
+    parser, serializer = _OptionalText(), flags.ArgumentSerializer()
+    flag = flags.Flag(parser, serializer, name, None, help_text, boolean=True)
+    flags.DEFINE_flag(flag, **self._place)
 
   def texts(self, name: str, default: Sequence[str], help_text: str) -> None:
     """A comma list of texts."""

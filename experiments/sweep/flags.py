@@ -11,15 +11,18 @@ from typing import Any
 
 from absl import flags
 
-from experiments.command_line import FlagGroup, field_flag_help, folder, read_flags
+from experiments.command_line import GIVEN, FlagGroup, field_flag_help, folder, read_flags
 from experiments.errors import UsageError
 from experiments.grid import AXES, Shard, parse_only, parse_shard, shown
+from experiments.plugins import FLAG, HELP, load_plugins
 from experiments.recipes import GROUPS, RECIPES
 from experiments.sweep.scale import SCALES
+from experiments.sweep.tensorboard import FOLDER
 from fedrecjax.config import REGISTRIES, owners
 from fedrecjax.config.presets import PRESET_FIELD, PRESETS
 from fedrecjax.config.training_presets import TRAINING_PRESET_FIELD, TRAINING_PRESETS
-from fedrecjax.datasets import DATASETS
+from fedrecjax.datasets import dataset_names
+from fedrecjax.plugins import Plugin
 
 AUTO, NONE = "auto", "none"
 LAUNCHERS = ("local", "slurm", "ray")
@@ -46,6 +49,8 @@ class Options:
     jobs: processes of this machine that run cells; None: as many as suit.
     debug: whether to train client by client without compilation.
     checkpoint_every: epochs between two checkpoints inside a cell; 0: none, None: time decides.
+    tensorboard: folder for TensorBoard; None for none.
+    plugins: that the command line names, loaded.
   """
 
   settings: dict[str, str]
@@ -64,10 +69,12 @@ class Options:
   jobs: int | None
   debug: bool
   checkpoint_every: int | None
+  tensorboard: pathlib.Path | None
+  plugins: tuple[Plugin, ...]
 
 
 def parse_command_line(argv: Sequence[str]) -> Options:
-  """Reads the command line.
+  """Reads the command line, for which plugins are loaded.
 
   Args:
     argv: the program's name and its flags.
@@ -76,9 +83,10 @@ def parse_command_line(argv: Sequence[str]) -> Options:
     HelpAsked: for --help or --helpfull.
     UsageError: for flags that cannot be used.
   """
+  plugins = load_plugins(argv)
   values = define_flags(flags.FlagValues())
   read_flags(values, argv, {"help": _short_help, "helpfull": _full_help})
-  return _options(values)
+  return _options(values, plugins)
 
 
 def define_flags(values: flags.FlagValues) -> flags.FlagValues:
@@ -107,6 +115,9 @@ def define_flags(values: flags.FlagValues) -> flags.FlagValues:
   sweep.switch("list", False, "print the cells, how many programs they need and about how long they take, and stop.")
   sweep.switch("debug", False, "train client by client without compilation, in seconds per round; what fails or is not"
                " a finite number is then named with its round, client and stage.")
+  sweep.repeated(FLAG, HELP)
+  sweep.optional_text("tensorboard", "--tensorboard or --tensorboard=DIR: write each evaluation point, while cells run,"
+                      " for TensorBoard; by default into OUT/tensorboard. Needs the extra tensorboard.")
   sweep.text("jobs", AUTO, "processes of this machine that share the cells, a whole number from 1, or auto: one for"
              " every ten seconds that the cells are likely to take, at most one per core, and one on a device"
              " that is no CPU. Results do not depend on it. default auto.")
@@ -116,7 +127,7 @@ def define_flags(values: flags.FlagValues) -> flags.FlagValues:
   sweep.switch("help", False, "show the flags of the sweep and its axes.", short_name="h")
   sweep.switch("helpfull", False, "show all flags.")
   axes = FlagGroup(values, "axes")
-  axes.text("dataset", None, f"data sets: {', '.join(DATASETS)}, or paths of files; default synthetic.")
+  axes.text("dataset", None, f"data sets: {', '.join(dataset_names())}, or paths of files; default synthetic.")
   for kind, default in (("model", "mf"), ("attack", "none"), ("defense", "none")):
     joined = " Parts of one defense are joined with +." if kind == "defense" else ""
     axes.text(kind, None, f"{kind}s: {', '.join(REGISTRIES[kind].names())}.{joined} default {default}.")
@@ -164,7 +175,7 @@ def _help(values: flags.FlagValues, groups: Sequence[str]) -> str:
   return "\n".join(lines)
 
 
-def _options(values: flags.FlagValues) -> Options:
+def _options(values: flags.FlagValues, plugins: tuple[Plugin, ...]) -> Options:
   fields = [f"{owner}.{field.name}" for owner, config in owners().items() for field in dataclasses.fields(config)]
 
   def value(name: str) -> Any:
@@ -184,11 +195,12 @@ def _options(values: flags.FlagValues) -> Options:
     raise UsageError(f"--shard goes with --launcher=local; --launcher={launcher} makes --num_shards parts itself")
   if launcher != "slurm" and values["slurm_parameters"].present:
     raise UsageError("--slurm_parameters goes with --launcher=slurm")
+  out_dir = pathlib.Path(value("out_dir") or f"results/{'+'.join(asked) or 'sweep'}")
   return Options(
     settings=settings,
     recipes=recipes,
     scale=value("scale"),
-    out_dir=pathlib.Path(value("out_dir") or f"results/{'+'.join(asked) or 'sweep'}"),
+    out_dir=out_dir,
     data_dir=folder(value("data_dir")),
     launcher=launcher,
     only=parse_only(value("only")),
@@ -201,6 +213,8 @@ def _options(values: flags.FlagValues) -> Options:
     jobs=_jobs(value("jobs"), debug=value("debug")),
     debug=value("debug"),
     checkpoint_every=_checkpoint_every(value("checkpoint_every")),
+    tensorboard=out_dir / FOLDER if value("tensorboard") == GIVEN else folder(value("tensorboard")),
+    plugins=plugins,
   )
 
 

@@ -24,6 +24,7 @@ from experiments.sweep.messages import Setup
 from experiments.sweep.progress import make_progress
 from experiments.sweep.run import Materials, check_fit, load_datasets, run_cells
 from experiments.sweep.stopping import Stop
+from experiments.sweep.tensorboard import check_tensorboard
 from experiments.sweep.visuals import load_visuals, visuals_key
 from experiments.sweep.workers import run_in_workers
 from fedrecjax.datasets import Dataset
@@ -60,6 +61,8 @@ def run_here(options: Options, cells: Sequence[Cell], stop: Stop) -> dict[str, s
   if not todo:
     return {}
   check_out_dir(options.out_dir)
+  if options.tensorboard is not None:
+    check_tensorboard(options.tensorboard)
   keep_freed_memory()
   use_compilation_cache(options.compilation_cache_dir, say)
   datasets = load_datasets(todo, options.data_dir)
@@ -82,13 +85,17 @@ def run_here(options: Options, cells: Sequence[Cell], stop: Stop) -> dict[str, s
     if jobs == 1:
       return run_cells(
         todo, materials=materials, out_dir=options.out_dir, before=before, name=name, progress=progress, say=say,
-        version=__version__, debug=options.debug, checkpoint_every=options.checkpoint_every, stop=stop,
+        version=__version__, debug=options.debug, checkpoint_every=options.checkpoint_every,
+        tensorboard=options.tensorboard, stop=stop,
       )
     say(f"{jobs} processes share the cells; --jobs=1 runs them in one")
     return run_in_workers(
       todo,
       jobs=jobs,
-      setup=Setup(options.out_dir, options.data_dir, __version__, programs_kept_in(), options.checkpoint_every),
+      setup=Setup(
+        options.out_dir, options.data_dir, __version__, programs_kept_in(), options.checkpoint_every, options.plugins,
+        options.tensorboard,
+      ),
       before=before,
       seconds=functools.partial(likely_seconds, datasets=datasets),
       name=name,

@@ -24,6 +24,7 @@ from experiments.sweep.claims import Written, claimed, has_failed_since, has_res
 from experiments.sweep.data_block import DataKey, kept_summary
 from experiments.sweep.progress import SweepProgress
 from experiments.sweep.stopping import Stop
+from experiments.sweep.tensorboard import points_logged
 from experiments.sweep.visuals import VisualsKey, visuals_key
 from fedrecjax.analysis import Summary
 from fedrecjax.config import ConfigError, RunConfig
@@ -132,6 +133,7 @@ def run_cells(
   version: str,
   debug: bool = False,
   checkpoint_every: int | None = 0,
+  tensorboard: pathlib.Path | None = None,
   stop: Stop | None = None,
 ) -> dict[str, str]:
   """Runs cells one after another in this process and writes their folders.
@@ -149,6 +151,7 @@ def run_cells(
     version: of the package.
     debug: whether to train client by client, see :mod:`fedrecjax.simulation.debugging`.
     checkpoint_every: epochs between two checkpoints inside a cell; 0 for none, None if time decides.
+    tensorboard: folder for TensorBoard; None for none.
     stop: what signals ask for; they stop a cell with checkpoints once it has written one.
 
   Returns:
@@ -172,7 +175,7 @@ def run_cells(
         end = run_unclaimed(
           cell, materials, out_dir=out_dir, before=before[cell.hash], name=name(cell), version=version, debug=debug,
           progress=functools.partial(progress.advance, name(cell)), note=functools.partial(progress.note, name(cell)),
-          checkpoint_every=checkpoint_every, asked=stop.asked,
+          checkpoint_every=checkpoint_every, tensorboard=tensorboard, asked=stop.asked,
         )
       except StoppedError as stopped:
         progress.note(name(cell), str(stopped))
@@ -236,6 +239,7 @@ def run_cell(
   note: Callable[[str], None],
   asked: Callable[[], bool],
   checkpoint_every: int | None = 0,
+  tensorboard: pathlib.Path | None = None,
   debug: bool = False,
 ) -> CellEnd:
   """Runs a cell and writes its folder, or why it failed.
@@ -247,9 +251,10 @@ def run_cell(
     name: of the cell.
     version: of the package.
     progress: called with the number of epochs done.
-    note: is told, in a line, what is to be known of checkpoints.
+    note: is told, in a line, what is to be known of checkpoints and of what cannot be written beside.
     asked: whether the cell is to stop.
     checkpoint_every: epochs between two checkpoints inside the cell; 0 for none, None if time decides.
+    tensorboard: folder for TensorBoard; None for none.
     debug: whether to train client by client.
 
   Raises:
@@ -260,9 +265,11 @@ def run_cell(
   try:
     dataset, summary, seen = materials(cell)
     kept = kept_summary(cell, summary, dataset, seen)
-    result, diverged = _computed(
-      cell.config, dataset, progress, note=note, checkpoints=checkpoints, debug=debug, visuals=seen
-    )
+    with points_logged(tensorboard, cell, note) as on_evaluation:
+      result, diverged = _computed(
+        cell.config, dataset, progress, note=note, checkpoints=checkpoints, on_evaluation=on_evaluation, debug=debug,
+        visuals=seen,
+      )
     images = None if diverged is not None else uploaded_images(result, seen)
     arrays = {} if images is None else {FILE: images._asdict()}
     write_cell(out_dir, cell, result, version, arrays, diverged, summary=kept)

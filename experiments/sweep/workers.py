@@ -161,7 +161,8 @@ class _Pool:
         if cell is None:
           continue
         self._progress.start(self._name(cell), cell.config.train.epochs)
-        worker.run(cell, Task(cell.flat, cell.hash, cell.data_digest, self._name(cell), self._before[cell.hash]))
+        name, before = self._name(cell), self._before[cell.hash]
+        worker.run(cell, Task(cell.flat, cell.hash, cell.data_digest, cell.plugins, name, before))
 
   def _hear(self, worker: _Worker) -> None:
     try:

@@ -37,8 +37,9 @@ from fedrecjax.methods.fields import (
   takes_names,
   words_beside_numbers,
 )
-from fedrecjax.methods.registry import Registry, described
+from fedrecjax.methods.registry import Method, Registry, described
 from fedrecjax.models import MODELS
+from fedrecjax.types import Defense
 
 REGISTRIES: dict[str, Registry[Any]] = {"model": MODELS, "attack": ATTACKS, "defense": DEFENSES}
 
@@ -136,9 +137,13 @@ def defense_parts(text: str) -> list[str]:
   return parts if any(_aggregates(part) for part in parts) else [*parts, "none"]
 
 
-@functools.cache
 def _aggregates(name: str) -> bool:
-  return name not in DEFENSES.names() or DEFENSES[name].constructor().aggregate is not None
+  return name not in DEFENSES.names() or _has_rule(DEFENSES[name])
+
+
+@functools.cache
+def _has_rule(method: Method[Defense]) -> bool:
+  return method.constructor().aggregate is not None
 
 
 def _defense_name(parts: list[str]) -> str:

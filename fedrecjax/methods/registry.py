@@ -125,6 +125,10 @@ class Registry(Generic[T]):
     self._methods[name] = Method(name, constructor, config_class(constructor, name))
     return constructor
 
+  def remove(self, name: str) -> None:
+    """Takes a method out of the table, so that its name is free."""
+    del self._methods[name]
+
   def names(self) -> list[str]:
     """All names, in order of registration."""
     return list(self._methods)
