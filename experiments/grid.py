@@ -30,6 +30,7 @@ from fedrecjax.datasets import NAMED_SETS, data_digest
 from fedrecjax.datasets.given_splits import named_parts
 from fedrecjax.defenses import chain
 from fedrecjax.methods.fields import names_apart, takes_names, written
+from fedrecjax.methods.spelling import did_you_mean
 from fedrecjax.plugins import plugins_of
 
 AXES = ("dataset", "model", "attack", "defense", "seed")
@@ -191,7 +192,8 @@ def select(cells: Sequence[Cell], wanted: Mapping[str, Sequence[str]]) -> list[C
   flats = [with_unset(cell.flat) for cell in cells]
   for field in wanted:
     if not any(field in flat for flat in flats):
-      raise UsageError(f"--only: no cell has a field {field}")
+      meant = did_you_mean(field, dict.fromkeys(itertools.chain(*flats)))
+      raise UsageError(f"--only: no cell has a field {field}{meant}")
   # A value may itself be joined with +, as a defense of two parts.
   texts = {field: {*values, "+".join(values)} for field, values in wanted.items()}
   left = [
@@ -227,7 +229,8 @@ def axis_values(name: str, text: str) -> list[Any]:
     for part in parts:
       for method in part.split("+") if name == "defense" else [part]:
         if method not in known:
-          raise UsageError(f"--{name} must be a comma list of {', '.join(known)}, got {method!r}")
+          meant = did_you_mean(method, known)
+          raise UsageError(f"--{name} must be a comma list of {', '.join(known)}, got {method!r}{meant}")
   if name != "seed":
     return parts
   seeds: list[int] = []

@@ -13,7 +13,7 @@ from fedrecjax.plugins import Plugin, PluginError, load_again, load_installed, l
 FLAG = "plugin"
 HELP = ("Python file (NAME.py) or module (PACKAGE.MODULE) that registers attacks, defenses, models or data sets of your"
         " own; may be given several times. Their hyperparameters become flags, too. Installed packages offer theirs by"
-        " themselves.")
+        " themselves")
 
 
 def load_plugins(argv: Sequence[str]) -> tuple[Plugin, ...]:

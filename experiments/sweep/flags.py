@@ -11,17 +11,18 @@ from typing import Any
 
 from absl import flags
 
-from experiments.command_line import GIVEN, FlagGroup, field_flag_help, folder, read_flags
+from experiments.command_line import GIVEN, FlagGroup, field_flag_help, folder, read_flags, version_line
 from experiments.errors import UsageError
 from experiments.grid import AXES, Shard, parse_only, parse_shard, shown
 from experiments.plugins import FLAG, HELP, load_plugins
 from experiments.recipes import GROUPS, RECIPES
+from experiments.sweep.help import full_help, short_help
 from experiments.sweep.scale import SCALES
 from experiments.sweep.tensorboard import FOLDER
-from fedrecjax.config import REGISTRIES, owners
+from fedrecjax.config import owners
 from fedrecjax.config.presets import PRESET_FIELD, PRESETS
 from fedrecjax.config.training_presets import TRAINING_PRESET_FIELD, TRAINING_PRESETS
-from fedrecjax.datasets import dataset_names
+from fedrecjax.methods.spelling import did_you_mean
 from fedrecjax.plugins import Plugin
 
 AUTO, NONE = "auto", "none"
@@ -85,16 +86,15 @@ def parse_command_line(argv: Sequence[str]) -> Options:
   """
   plugins = load_plugins(argv)
   values = define_flags(flags.FlagValues())
-  read_flags(values, argv, {"help": _short_help, "helpfull": _full_help})
+  read_flags(values, argv, {"help": short_help, "helpfull": full_help, "version": version_line})
   return _options(values, plugins)
 
 
 def define_flags(values: flags.FlagValues) -> flags.FlagValues:
   """Defines all flags in `values` and returns it."""
   sweep = FlagGroup(values, "sweep")
-  sweep.text("recipe", None, "comma list of tables to run, which the other flags override: "
-             + "; ".join(f"{name} ({recipe.title})" for name, recipe in RECIPES.items())
-             + f". Of a paper all: {', '.join(GROUPS)}. Without recipe, axes and fields: demo.")
+  sweep.text("recipe", None, "comma list of tables to run, listed below, which the other flags override; or of a paper"
+             f" all: {', '.join(GROUPS)}. Without recipe, axes and fields: demo.")
   sweep.choice("scale", "full", SCALES, "of recipes: full is the paper's setting; quick runs some of its cells on"
                " embedded data for a few epochs, to see that all is in order.")
   sweep.text("out_dir", None, "folder of the results; default results/RECIPE or results/sweep.")
@@ -126,11 +126,12 @@ def define_flags(values: flags.FlagValues) -> flags.FlagValues:
              " default auto.")
   sweep.switch("help", False, "show the flags of the sweep and its axes.", short_name="h")
   sweep.switch("helpfull", False, "show all flags.")
+  sweep.version()
   axes = FlagGroup(values, "axes")
-  axes.text("dataset", None, f"data sets: {', '.join(dataset_names())}, or paths of files; default synthetic.")
+  axes.text("dataset", None, "data sets, or paths of files. default synthetic.")
   for kind, default in (("model", "mf"), ("attack", "none"), ("defense", "none")):
     joined = " Parts of one defense are joined with +." if kind == "defense" else ""
-    axes.text(kind, None, f"{kind}s: {', '.join(REGISTRIES[kind].names())}.{joined} default {default}.")
+    axes.text(kind, None, f"{kind}s.{joined} default {default}.")
   axes.text("seed", None, "seeds; ranges like 0-4 are allowed. default 0.")
   for owner, config in owners().items():
     annotations = typing.get_type_hints(config)
@@ -151,28 +152,6 @@ def define_flags(values: flags.FlagValues) -> flags.FlagValues:
 
 def _fields(preset: dict[str, Any]) -> str:
   return ", ".join(f"{field}={shown(value)}" for field, value in preset.items())
-
-
-def _short_help(values: flags.FlagValues) -> str:
-  return _help(values, ("sweep", "axes")) + "\n\n--helpfull explains the fields of all owners."
-
-
-def _full_help(values: flags.FlagValues) -> str:
-  return _help(values, ("sweep", "axes", *owners()))
-
-
-def _help(values: flags.FlagValues, groups: Sequence[str]) -> str:
-  by_group = values.flags_by_module_dict()
-  lines = [
-    "python -m experiments.sweep [flags]",
-    "",
-    "Axes and fields take comma lists; the grid is their product.",
-  ]
-  for group in groups:
-    lines += ["", f"{group}:"]
-    for flag in by_group[group]:
-      lines.append(flags.text_wrap(f"--{flag.name}: {flag.help}", indent="      ", firstline_indent="  "))
-  return "\n".join(lines)
 
 
 def _options(values: flags.FlagValues, plugins: tuple[Plugin, ...]) -> Options:
@@ -244,7 +223,8 @@ def _asked(text: str | None, settings: dict[str, str]) -> tuple[str, ...]:
   names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
   for name in names:
     if name not in RECIPES and name not in GROUPS:
-      raise UsageError(f"--recipe must be a comma list of {', '.join((*RECIPES, *GROUPS))}, got {name!r}")
+      meant = did_you_mean(name, (*RECIPES, *GROUPS))
+      raise UsageError(f"--recipe must be a comma list of {', '.join((*RECIPES, *GROUPS))}, got {name!r}{meant}")
   return names
 
 

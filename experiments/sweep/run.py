@@ -283,7 +283,7 @@ def run_cell(
   remove_checkpoints(out_dir, cell)
   failure_file(out_dir, cell).unlink(missing_ok=True)
   seconds = time.perf_counter() - started
-  return CellEnd(_summary(result, seconds) if diverged is None else f"{diverged}, {seconds:.1f} s")
+  return CellEnd(f"{_shown_metrics(result) if diverged is None else diverged}, {_shown_times(result, seconds)}")
 
 
 def failed(out_dir: pathlib.Path, cell: Cell, name: str, error: Exception) -> CellEnd:
@@ -310,11 +310,16 @@ def _computed(
     return error.result, error
 
 
-def _summary(result: Result, seconds: float) -> str:
+def _shown_metrics(result: Result) -> str:
   names = [name for kind in ("hr", "er") for name in result.metrics if name.startswith(f"{kind}@")]
   shown = [name for name in names if name.endswith("@10")] or names[-1:]
-  values = " ".join(f"{name} {result.metrics[name][-1]:.4f}" for name in shown)
-  return f"{values}, {seconds:.1f} s"
+  return " ".join(f"{name} {result.metrics[name][-1]:.4f}" for name in shown)
+
+
+def _shown_times(result: Result, seconds: float) -> str:
+  """How long a cell took; training is up to the last evaluation point."""
+  trained = max(result.metrics["wall_s"], default=0.0)
+  return f"{seconds:.1f} s ({trained:.1f} s training, {result.compile_s:.1f} s compilation)"
 
 
 def reason_of(error: Exception) -> str:

@@ -29,6 +29,7 @@ from fedrecjax.defenses import DEFENSES
 from fedrecjax.methods.fields import (
   IF_SET,
   as_declared,
+  choices,
   expected,
   fits,
   is_optional,
@@ -38,6 +39,7 @@ from fedrecjax.methods.fields import (
   words_beside_numbers,
 )
 from fedrecjax.methods.registry import Method, Registry, described
+from fedrecjax.methods.spelling import did_you_mean
 from fedrecjax.models import MODELS
 from fedrecjax.types import Defense
 
@@ -238,7 +240,7 @@ def parse(annotation: Any, text: str, name: str) -> Any:
   except (ValueError, KeyError):
     value = None
   if not fits(annotation, value):
-    raise ConfigError(f"{name} must be {wanted}, got {text!r}{hint(name)}")
+    raise ConfigError(f"{name} must be {wanted}, got {text!r}{hint(name) or did_you_mean(text, choices(annotation))}")
   return value
 
 
@@ -328,7 +330,8 @@ def _instance(config: type, owner: str, arguments: dict[str, Any]) -> Any:
   hints, declared = typing.get_type_hints(config), {}
   for name, value in arguments.items():
     if name not in hints:
-      raise ConfigError(f"unknown field {owner}.{name}; known: {', '.join(sorted(hints)) or 'none'}")
+      known = f"{', '.join(sorted(hints)) or 'none'}{did_you_mean(name, hints)}"
+      raise ConfigError(f"unknown field {owner}.{name}; known: {known}")
     declared[name] = as_declared(hints[name], value)
     check_field(hints[name], declared[name], f"{owner}.{name}")
   return config(**declared)

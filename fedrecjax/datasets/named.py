@@ -15,6 +15,7 @@ from fedrecjax.datasets.roles import NONE
 from fedrecjax.datasets.sources import PACKED, plain_name
 from fedrecjax.datasets.synthetic import synthetic
 from fedrecjax.methods.registry import Registry
+from fedrecjax.methods.spelling import did_you_mean
 
 DATA_DIR_VARIABLE = "FEDRECJAX_DATA"
 
@@ -151,6 +152,7 @@ def read_named(
     return formats.read_parts(parts_of(path), options, name=path.name)
   raise DataError(
     f"data set {name!r} is unknown, expected one of {' '.join(dataset_names())}, or a path to a file"
+    + did_you_mean(name, dataset_names())
   )
 
 
