@@ -96,7 +96,8 @@ class FlagGroup:
 
   def optional_text(self, name: str, help_text: str) -> None:
     """A text that may be left out behind its flag, which then is `GIVEN`; None without the flag, or behind --noNAME."""
-    parser, serializer = _OptionalText(), flags.ArgumentSerializer()
+    parser = _OptionalText()
+    serializer: flags.ArgumentSerializer[str | None] = flags.ArgumentSerializer()
     flag = flags.Flag(parser, serializer, name, None, help_text, boolean=True)
     flags.DEFINE_flag(flag, **self._place)
 
