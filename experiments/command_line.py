@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 from absl import flags
 from rich.console import Console
 
@@ -17,8 +19,11 @@ from experiments.grid import paths_apart, shown
 from fedrecjax.config import ConfigError, field_help
 from fedrecjax.datasets import DATA_DIR_VARIABLE, DATASETS, DataError
 from fedrecjax.methods.fields import expected
+from fedrecjax.version import __version__
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
+GIVEN = "true"
+"""The value of a flag of an optional text that is given without one."""
 
 
 class HelpAsked(Exception):
@@ -65,6 +70,14 @@ def is_expected(error: Exception) -> bool:
   return type(error).__module__.startswith(("fedrecjax.", "experiments."))
 
 
+class _OptionalText(flags.ArgumentParser[str | None]):
+  """Reads what absl makes of a flag without a value as such."""
+
+  def parse(self, argument: str) -> str | None:
+    """See :meth:`FlagGroup.optional_text`."""
+    return None if argument in ("false", "") else argument
+
+
 @dataclasses.dataclass(frozen=True)
 class FlagGroup:
   """Defines the flags of a command, or of one group of them.
@@ -80,6 +93,13 @@ class FlagGroup:
   def text(self, name: str, default: str | None, help_text: str) -> None:
     """A text."""
     flags.DEFINE_string(name, default, help_text, **self._place)
+
+  def optional_text(self, name: str, help_text: str) -> None:
+    """A text that may be left out behind its flag, which then is `GIVEN`; None without the flag, or behind --noNAME."""
+    parser = _OptionalText()
+    serializer: flags.ArgumentSerializer[str | None] = flags.ArgumentSerializer()
+    flag = flags.Flag(parser, serializer, name, None, help_text, boolean=True)
+    flags.DEFINE_flag(flag, **self._place)
 
   def texts(self, name: str, default: Sequence[str], help_text: str) -> None:
     """A comma list of texts."""
@@ -106,6 +126,10 @@ class FlagGroup:
   ) -> None:
     """A number."""
     flags.DEFINE_float(name, default, help_text, lower_bound=least, upper_bound=most, **self._place)
+
+  def version(self) -> None:
+    """`--version`."""
+    self.switch("version", False, "show the versions of fedrecjax, JAX and Python.")
 
   def dataset(self) -> None:
     """`--dataset`: one data set."""
@@ -165,20 +189,21 @@ def read_group(group: str, argv: Sequence[str], define: Callable[[FlagGroup], No
   Args:
     group: name of the command.
     argv: the program's name and its flags.
-    define: defines the flags; `--help` is added.
+    define: defines the flags; `--help` and `--version` are added.
 
   Returns:
     The value of a flag by its name.
 
   Raises:
-    HelpAsked: for --help.
+    HelpAsked: for --help and --version.
     UsageError: for flags that cannot be read.
   """
   values = flags.FlagValues()
   defined = FlagGroup(values, group)
   define(defined)
   defined.switch("help", False, "show the flags.", short_name="h")
-  read_flags(values, argv, {"help": lambda values: group_help(values, group)})
+  defined.version()
+  read_flags(values, argv, {"help": lambda values: group_help(values, group), "version": version_line})
   return lambda name: values[name].value
 
 
@@ -214,6 +239,12 @@ def output(width: int = 1000) -> Console:
 def print_line(console: Console, text: str) -> None:
   """Prints text as it is: no markup, no colors, no line breaks."""
   console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def version_line(values: flags.FlagValues) -> str:
+  """What `--version` shows."""
+  del values
+  return f"fedrecjax {__version__} (jax {jax.__version__}, Python {platform.python_version()})"
 
 
 def group_help(values: flags.FlagValues, group: str) -> str:

@@ -30,6 +30,8 @@ from fedrecjax.datasets import NAMED_SETS, data_digest
 from fedrecjax.datasets.given_splits import named_parts
 from fedrecjax.defenses import chain
 from fedrecjax.methods.fields import names_apart, takes_names, written
+from fedrecjax.methods.spelling import did_you_mean
+from fedrecjax.plugins import plugins_of
 
 AXES = ("dataset", "model", "attack", "defense", "seed")
 MOST_CELLS = 100_000
@@ -44,15 +46,17 @@ class Cell(NamedTuple):
   Attributes:
     config: everything that its result depends on, but for what data files hold.
     flat: the configuration by dotted name.
-    hash: of the configuration and the digest of data files; names the cell's folder.
+    hash: of the configuration, the digest of data files and plugins; names the cell's folder.
     data_digest: of the files that the data come from, see :func:`fedrecjax.datasets.data_digest`; None where they come
       from none, or those are not there.
+    plugins: that its methods come from, see :func:`fedrecjax.plugins.plugins_of`; None where they come from none.
   """
 
   config: RunConfig
   flat: dict[str, Any]
   hash: str
   data_digest: str | None = None
+  plugins: str | None = None
 
   @property
   def without_data(self) -> str:
@@ -135,7 +139,7 @@ def _choices(
 
 
 def of_data(cells: Sequence[Cell], data_dir: pathlib.Path | None) -> list[Cell]:
-  """The same cells as those of the data files that are there: with other contents a cell is another one.
+  """The same cells as those of the data files and plugins that are there: with other contents a cell is another one.
 
   Args:
     cells: of a grid.
@@ -150,12 +154,15 @@ def of_data(cells: Sequence[Cell], data_dir: pathlib.Path | None) -> list[Cell]:
 
 
 def _identified(cell: Cell, digest: str | None) -> Cell:
-  if digest is None:
-    return cell._replace(hash=cell.without_data, data_digest=None)
+  plugins = plugins_of(cell.config)
+  found = cell._replace(hash=cell.without_data, data_digest=digest, plugins=plugins)
+  if digest is None and plugins is None:
+    return found
   # Files used to be numbered by their ids; results of those days are no longer those of the same cell.
   how = "" if cell.config.dataset in NAMED_SETS else " ids are names"
-  text = f"{cell.without_data} {digest}{how}"
-  return cell._replace(hash=hashlib.sha256(text.encode()).hexdigest()[:16], data_digest=digest)
+  text = cell.without_data if digest is None else f"{cell.without_data} {digest}{how}"
+  text += "" if plugins is None else f" {plugins}"
+  return found._replace(hash=hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
 def parse_only(text: str) -> dict[str, tuple[str, ...]]:
@@ -185,7 +192,8 @@ def select(cells: Sequence[Cell], wanted: Mapping[str, Sequence[str]]) -> list[C
   flats = [with_unset(cell.flat) for cell in cells]
   for field in wanted:
     if not any(field in flat for flat in flats):
-      raise UsageError(f"--only: no cell has a field {field}")
+      meant = did_you_mean(field, dict.fromkeys(itertools.chain(*flats)))
+      raise UsageError(f"--only: no cell has a field {field}{meant}")
   # A value may itself be joined with +, as a defense of two parts.
   texts = {field: {*values, "+".join(values)} for field, values in wanted.items()}
   left = [
@@ -221,7 +229,8 @@ def axis_values(name: str, text: str) -> list[Any]:
     for part in parts:
       for method in part.split("+") if name == "defense" else [part]:
         if method not in known:
-          raise UsageError(f"--{name} must be a comma list of {', '.join(known)}, got {method!r}")
+          meant = did_you_mean(method, known)
+          raise UsageError(f"--{name} must be a comma list of {', '.join(known)}, got {method!r}{meant}")
   if name != "seed":
     return parts
   seeds: list[int] = []

@@ -51,6 +51,7 @@ from fedrecjax.defenses import (
 )
 from fedrecjax.methods.hyperparameters import traced
 from fedrecjax.models import fedgnn, lightgcn, lightvgcn, mf, ncf, sasrec, vncf
+from fedrecjax.plugins import PluginError, load_plugin, register
 from fedrecjax.simulation.checkpoint_files import OtherRunError
 from fedrecjax.simulation.contract_checks import ContractError
 from fedrecjax.simulation.contracts import MethodError
@@ -104,6 +105,7 @@ __all__ = [
   "MethodError",
   "Model",
   "OtherRunError",
+  "PluginError",
   "Public",
   "Result",
   "RunConfig",
@@ -143,6 +145,7 @@ __all__ = [
   "lightgcn",
   "lightvgcn",
   "load",
+  "load_plugin",
   "median",
   "mf",
   "models",
@@ -156,6 +159,7 @@ __all__ = [
   "psmu",
   "psmu_pp",
   "psmu_v",
+  "register",
   "sasrec",
   "simulate",
   "simulate_config",

@@ -11,6 +11,7 @@ from experiments.command_line import FlagGroup, comma_list, folder, read_group
 from experiments.errors import UsageError
 from fedrecjax.analysis import Rule, rules
 from fedrecjax.datasets import DATASETS
+from fedrecjax.methods.spelling import did_you_mean
 
 RULE_NAMES = tuple(rules(trimmed_share=0.0))
 
@@ -70,7 +71,7 @@ def parse_command_line(argv: Sequence[str]) -> Options:
   names = comma_list("rules", value("rules"))
   for name in names:
     if name not in known:
-      raise UsageError(f"--rules must be a comma list of {', '.join(known)}, got {name!r}")
+      raise UsageError(f"--rules must be a comma list of {', '.join(known)}, got {name!r}{did_you_mean(name, known)}")
   return Options(
     datasets=comma_list("dataset", value("dataset"), paths=True),
     ratios=tuple(_ratio(text) for text in comma_list("ratio", value("ratio"))),

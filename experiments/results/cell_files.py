@@ -22,7 +22,7 @@ from fedrecjax.datasets.names import names_at
 from fedrecjax.methods.fields import words_beside_numbers
 from fedrecjax.simulation.results import DivergedError, Result
 
-_IDENTITY = ("config_hash", "data_digest", "version")
+_IDENTITY = ("config_hash", "data_digest", "plugins", "version")
 _TIMES = ("wall_s", "compile_s")
 
 
@@ -76,6 +76,8 @@ def cell_frames(
     pl.lit(cell.hash, pl.String).alias("config_hash"),
     pl.lit(version, pl.String).alias("version"),
   ]
+  if cell.plugins is not None:
+    constants.append(pl.lit(cell.plugins, pl.String).alias("plugins"))
   for name, value in cell.flat.items():
     plain = shown(value) if kinds[name] is pl.String and value is not None else value
     constants.append(pl.lit(plain, kinds[name]).alias(name))
@@ -154,6 +156,8 @@ def write_cell(
                "warnings": result.warnings}
     if cell.data_digest is not None:
       content["data_digest"] = cell.data_digest
+    if cell.plugins is not None:
+      content["plugins"] = cell.plugins
     if diverged is not None:
       content["diverged"] = str(diverged)
     (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n")

@@ -31,9 +31,9 @@ def finished_config(folder: pathlib.Path) -> dict[str, Any] | None:
 
 
 def is_finished(out_dir: pathlib.Path, cell: Cell) -> bool:
-  """Whether the cell's results are there, of exactly this configuration and these data."""
+  """Whether the cell's results are there, of exactly this configuration, these data and these plugins."""
   content = finished_config(cell_dir(out_dir, cell))
-  if content is None or content.get("data_digest") != cell.data_digest:
+  if content is None or any(content.get(name) != getattr(cell, name) for name in ("data_digest", "plugins")):
     return False
   return content["config"] == json.loads(json.dumps(cell.flat))
 

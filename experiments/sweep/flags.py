@@ -11,15 +11,19 @@ from typing import Any
 
 from absl import flags
 
-from experiments.command_line import FlagGroup, field_flag_help, folder, read_flags
+from experiments.command_line import GIVEN, FlagGroup, field_flag_help, folder, read_flags, version_line
 from experiments.errors import UsageError
 from experiments.grid import AXES, Shard, parse_only, parse_shard, shown
+from experiments.plugins import FLAG, HELP, load_plugins
 from experiments.recipes import GROUPS, RECIPES
+from experiments.sweep.help import full_help, short_help
 from experiments.sweep.scale import SCALES
-from fedrecjax.config import REGISTRIES, owners
+from experiments.sweep.tensorboard import FOLDER
+from fedrecjax.config import owners
 from fedrecjax.config.presets import PRESET_FIELD, PRESETS
 from fedrecjax.config.training_presets import TRAINING_PRESET_FIELD, TRAINING_PRESETS
-from fedrecjax.datasets import DATASETS
+from fedrecjax.methods.spelling import did_you_mean
+from fedrecjax.plugins import Plugin
 
 AUTO, NONE = "auto", "none"
 LAUNCHERS = ("local", "slurm", "ray")
@@ -46,6 +50,8 @@ class Options:
     jobs: processes of this machine that run cells; None: as many as suit.
     debug: whether to train client by client without compilation.
     checkpoint_every: epochs between two checkpoints inside a cell; 0: none, None: time decides.
+    tensorboard: folder for TensorBoard; None for none.
+    plugins: that the command line names, loaded.
   """
 
   settings: dict[str, str]
@@ -64,10 +70,12 @@ class Options:
   jobs: int | None
   debug: bool
   checkpoint_every: int | None
+  tensorboard: pathlib.Path | None
+  plugins: tuple[Plugin, ...]
 
 
 def parse_command_line(argv: Sequence[str]) -> Options:
-  """Reads the command line.
+  """Reads the command line, for which plugins are loaded.
 
   Args:
     argv: the program's name and its flags.
@@ -76,17 +84,17 @@ def parse_command_line(argv: Sequence[str]) -> Options:
     HelpAsked: for --help or --helpfull.
     UsageError: for flags that cannot be used.
   """
+  plugins = load_plugins(argv)
   values = define_flags(flags.FlagValues())
-  read_flags(values, argv, {"help": _short_help, "helpfull": _full_help})
-  return _options(values)
+  read_flags(values, argv, {"help": short_help, "helpfull": full_help, "version": version_line})
+  return _options(values, plugins)
 
 
 def define_flags(values: flags.FlagValues) -> flags.FlagValues:
   """Defines all flags in `values` and returns it."""
   sweep = FlagGroup(values, "sweep")
-  sweep.text("recipe", None, "comma list of tables to run, which the other flags override: "
-             + "; ".join(f"{name} ({recipe.title})" for name, recipe in RECIPES.items())
-             + f". Of a paper all: {', '.join(GROUPS)}. Without recipe, axes and fields: demo.")
+  sweep.text("recipe", None, "comma list of tables to run, listed below, which the other flags override; or of a paper"
+             f" all: {', '.join(GROUPS)}. Without recipe, axes and fields: demo.")
   sweep.choice("scale", "full", SCALES, "of recipes: full is the paper's setting; quick runs some of its cells on"
                " embedded data for a few epochs, to see that all is in order.")
   sweep.text("out_dir", None, "folder of the results; default results/RECIPE or results/sweep.")
@@ -107,6 +115,9 @@ def define_flags(values: flags.FlagValues) -> flags.FlagValues:
   sweep.switch("list", False, "print the cells, how many programs they need and about how long they take, and stop.")
   sweep.switch("debug", False, "train client by client without compilation, in seconds per round; what fails or is not"
                " a finite number is then named with its round, client and stage.")
+  sweep.repeated(FLAG, HELP)
+  sweep.optional_text("tensorboard", "--tensorboard or --tensorboard=DIR: write each evaluation point, while cells run,"
+                      " for TensorBoard; by default into OUT/tensorboard. Needs the extra tensorboard.")
   sweep.text("jobs", AUTO, "processes of this machine that share the cells, a whole number from 1, or auto: one for"
              " every ten seconds that the cells are likely to take, at most one per core, and one on a device"
              " that is no CPU. Results do not depend on it. default auto.")
@@ -115,11 +126,12 @@ def define_flags(values: flags.FlagValues) -> flags.FlagValues:
              " default auto.")
   sweep.switch("help", False, "show the flags of the sweep and its axes.", short_name="h")
   sweep.switch("helpfull", False, "show all flags.")
+  sweep.version()
   axes = FlagGroup(values, "axes")
-  axes.text("dataset", None, f"data sets: {', '.join(DATASETS)}, or paths of files; default synthetic.")
+  axes.text("dataset", None, "data sets, or paths of files. default synthetic.")
   for kind, default in (("model", "mf"), ("attack", "none"), ("defense", "none")):
     joined = " Parts of one defense are joined with +." if kind == "defense" else ""
-    axes.text(kind, None, f"{kind}s: {', '.join(REGISTRIES[kind].names())}.{joined} default {default}.")
+    axes.text(kind, None, f"{kind}s.{joined} default {default}.")
   axes.text("seed", None, "seeds; ranges like 0-4 are allowed. default 0.")
   for owner, config in owners().items():
     annotations = typing.get_type_hints(config)
@@ -142,29 +154,7 @@ def _fields(preset: dict[str, Any]) -> str:
   return ", ".join(f"{field}={shown(value)}" for field, value in preset.items())
 
 
-def _short_help(values: flags.FlagValues) -> str:
-  return _help(values, ("sweep", "axes")) + "\n\n--helpfull explains the fields of all owners."
-
-
-def _full_help(values: flags.FlagValues) -> str:
-  return _help(values, ("sweep", "axes", *owners()))
-
-
-def _help(values: flags.FlagValues, groups: Sequence[str]) -> str:
-  by_group = values.flags_by_module_dict()
-  lines = [
-    "python -m experiments.sweep [flags]",
-    "",
-    "Axes and fields take comma lists; the grid is their product.",
-  ]
-  for group in groups:
-    lines += ["", f"{group}:"]
-    for flag in by_group[group]:
-      lines.append(flags.text_wrap(f"--{flag.name}: {flag.help}", indent="      ", firstline_indent="  "))
-  return "\n".join(lines)
-
-
-def _options(values: flags.FlagValues) -> Options:
+def _options(values: flags.FlagValues, plugins: tuple[Plugin, ...]) -> Options:
   fields = [f"{owner}.{field.name}" for owner, config in owners().items() for field in dataclasses.fields(config)]
 
   def value(name: str) -> Any:
@@ -184,11 +174,12 @@ def _options(values: flags.FlagValues) -> Options:
     raise UsageError(f"--shard goes with --launcher=local; --launcher={launcher} makes --num_shards parts itself")
   if launcher != "slurm" and values["slurm_parameters"].present:
     raise UsageError("--slurm_parameters goes with --launcher=slurm")
+  out_dir = pathlib.Path(value("out_dir") or f"results/{'+'.join(asked) or 'sweep'}")
   return Options(
     settings=settings,
     recipes=recipes,
     scale=value("scale"),
-    out_dir=pathlib.Path(value("out_dir") or f"results/{'+'.join(asked) or 'sweep'}"),
+    out_dir=out_dir,
     data_dir=folder(value("data_dir")),
     launcher=launcher,
     only=parse_only(value("only")),
@@ -201,6 +192,8 @@ def _options(values: flags.FlagValues) -> Options:
     jobs=_jobs(value("jobs"), debug=value("debug")),
     debug=value("debug"),
     checkpoint_every=_checkpoint_every(value("checkpoint_every")),
+    tensorboard=out_dir / FOLDER if value("tensorboard") == GIVEN else folder(value("tensorboard")),
+    plugins=plugins,
   )
 
 
@@ -230,7 +223,8 @@ def _asked(text: str | None, settings: dict[str, str]) -> tuple[str, ...]:
   names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
   for name in names:
     if name not in RECIPES and name not in GROUPS:
-      raise UsageError(f"--recipe must be a comma list of {', '.join((*RECIPES, *GROUPS))}, got {name!r}")
+      meant = did_you_mean(name, (*RECIPES, *GROUPS))
+      raise UsageError(f"--recipe must be a comma list of {', '.join((*RECIPES, *GROUPS))}, got {name!r}{meant}")
   return names
 
 

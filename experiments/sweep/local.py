@@ -27,6 +27,7 @@ from experiments.sweep.messages import Setup
 from experiments.sweep.progress import make_progress
 from experiments.sweep.run import run_cells
 from experiments.sweep.stopping import Stop
+from experiments.sweep.tensorboard import check_tensorboard
 from experiments.sweep.visuals import load_visuals, visuals_key
 from experiments.sweep.workers import run_in_workers
 from fedrecjax.datasets import Dataset
@@ -63,6 +64,8 @@ def run_here(options: Options, cells: Sequence[Cell], stop: Stop) -> dict[str, s
   if not todo:
     return {}
   check_out_dir(options.out_dir)
+  if options.tensorboard is not None:
+    check_tensorboard(options.tensorboard)
   keep_freed_memory()
   use_compilation_cache(options.compilation_cache_dir, say)
   datasets = load_datasets(todo, options.data_dir)
@@ -93,7 +96,7 @@ def run_here(options: Options, cells: Sequence[Cell], stop: Stop) -> dict[str, s
         failures, todo = run_cells(
           todo, materials=materials, out_dir=options.out_dir, before=before, name=name, progress=progress, say=say,
           version=__version__, debug=options.debug, checkpoint_every=options.checkpoint_every, stop=stop, enough=enough,
-          **({} if options.debug else {"ahead": ahead.run}),
+          tensorboard=options.tensorboard, **({} if options.debug else {"ahead": ahead.run}),
         )
       if not todo:
         return failures
@@ -103,7 +106,10 @@ def run_here(options: Options, cells: Sequence[Cell], stop: Stop) -> dict[str, s
       todo,
       jobs=several,
       most=jobs.most,
-      setup=Setup(options.out_dir, options.data_dir, __version__, programs_kept_in(), options.checkpoint_every),
+      setup=Setup(
+        options.out_dir, options.data_dir, __version__, programs_kept_in(), options.checkpoint_every, options.plugins,
+        options.tensorboard,
+      ),
       before=before,
       expected=expected,
       name=name,

@@ -9,6 +9,7 @@ from experiments.grid import Cell
 from experiments.sweep.claims import Written
 from experiments.sweep.run import CellEnd
 from fedrecjax.config import from_flat
+from fedrecjax.plugins import Plugin
 
 
 class Setup(NamedTuple):
@@ -20,6 +21,8 @@ class Setup(NamedTuple):
     version: of the package.
     programs: folder of compiled programs; None: none are kept.
     checkpoint_every: epochs between two checkpoints inside a cell; 0 for none, None if time decides.
+    plugins: to load before cells are taken.
+    tensorboard: folder for TensorBoard; None for none.
   """
 
   out_dir: pathlib.Path
@@ -27,6 +30,8 @@ class Setup(NamedTuple):
   version: str
   programs: str | None
   checkpoint_every: int | None
+  plugins: tuple[Plugin, ...] = ()
+  tensorboard: pathlib.Path | None = None
 
 
 class Task(NamedTuple):
@@ -36,6 +41,7 @@ class Task(NamedTuple):
     flat: its configuration.
     hash: of the cell.
     data_digest: of the cell.
+    plugins: of the cell.
     name: of the cell.
     before: when its files were written at the start of the sweep.
     following: one of another structure that the worker is likely to run next.
@@ -44,6 +50,7 @@ class Task(NamedTuple):
   flat: dict[str, Any]
   hash: str
   data_digest: str | None
+  plugins: str | None
   name: str
   before: Written
   following: Task | None = None
@@ -51,7 +58,7 @@ class Task(NamedTuple):
   @property
   def cell(self) -> Cell:
     """The cell."""
-    return Cell(from_flat(self.flat), self.flat, self.hash, self.data_digest)
+    return Cell(from_flat(self.flat), self.flat, self.hash, self.data_digest, self.plugins)
 
 
 class Ready(NamedTuple):

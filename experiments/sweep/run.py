@@ -24,6 +24,7 @@ from experiments.sweep.data_block import kept_summary
 from experiments.sweep.materials import Materials
 from experiments.sweep.progress import SweepProgress
 from experiments.sweep.stopping import Stop
+from experiments.sweep.tensorboard import points_logged
 from fedrecjax.config import RunConfig
 from fedrecjax.simulation.checkpoint_files import OtherRunError
 from fedrecjax.simulation.checkpoints import Checkpoints, StoppedError
@@ -58,6 +59,7 @@ def run_cells(
   version: str,
   debug: bool = False,
   checkpoint_every: int | None = 0,
+  tensorboard: pathlib.Path | None = None,
   stop: Stop | None = None,
   ahead: Callable[[Cell, Sequence[Cell]], None] = lambda *_: None,
   enough: Callable[[Cell, float, Sequence[Cell]], bool] = lambda *_: False,
@@ -77,6 +79,7 @@ def run_cells(
     version: of the package.
     debug: whether to train client by client, see :mod:`fedrecjax.simulation.debugging`.
     checkpoint_every: epochs between two checkpoints inside a cell; 0 for none, None if time decides.
+    tensorboard: folder for TensorBoard; None for none.
     stop: what signals ask for; they stop a cell with checkpoints once it has written one.
     ahead: called before each cell with it and the cells that are left, whose programs may be compiled meanwhile.
     enough: called after each cell with it, the seconds it took and the cells that are left; whether to leave those.
@@ -103,7 +106,7 @@ def run_cells(
         end = run_unclaimed(
           cell, materials, out_dir=out_dir, before=before[cell.hash], name=name(cell), version=version, debug=debug,
           progress=functools.partial(progress.advance, name(cell)), note=functools.partial(progress.note, name(cell)),
-          checkpoint_every=checkpoint_every, asked=stop.asked,
+          checkpoint_every=checkpoint_every, tensorboard=tensorboard, asked=stop.asked,
         )
       except StoppedError as stopped:
         progress.note(name(cell), str(stopped))
@@ -169,6 +172,7 @@ def run_cell(
   note: Callable[[str], None],
   asked: Callable[[], bool],
   checkpoint_every: int | None = 0,
+  tensorboard: pathlib.Path | None = None,
   debug: bool = False,
 ) -> CellEnd:
   """Runs a cell and writes its folder, or why it failed.
@@ -180,9 +184,10 @@ def run_cell(
     name: of the cell.
     version: of the package.
     progress: called with the number of epochs done.
-    note: is told, in a line, what is to be known of checkpoints.
+    note: is told, in a line, what is to be known of checkpoints and of what cannot be written beside.
     asked: whether the cell is to stop.
     checkpoint_every: epochs between two checkpoints inside the cell; 0 for none, None if time decides.
+    tensorboard: folder for TensorBoard; None for none.
     debug: whether to train client by client.
 
   Raises:
@@ -193,9 +198,11 @@ def run_cell(
   try:
     dataset, summary, seen = materials(cell)
     kept = kept_summary(cell, summary, dataset, seen)
-    result, diverged = _computed(
-      cell.config, dataset, progress, note=note, checkpoints=checkpoints, debug=debug, visuals=seen
-    )
+    with points_logged(tensorboard, cell, note) as on_evaluation:
+      result, diverged = _computed(
+        cell.config, dataset, progress, note=note, checkpoints=checkpoints, on_evaluation=on_evaluation, debug=debug,
+        visuals=seen,
+      )
     images = None if diverged is not None else uploaded_images(result, seen)
     arrays = {} if images is None else {FILE: images._asdict()}
     write_cell(out_dir, cell, result, version, arrays, diverged, summary=kept)
@@ -209,7 +216,7 @@ def run_cell(
   remove_checkpoints(out_dir, cell)
   failure_file(out_dir, cell).unlink(missing_ok=True)
   seconds = time.perf_counter() - started
-  return CellEnd(_summary(result, seconds) if diverged is None else f"{diverged}, {seconds:.1f} s")
+  return CellEnd(f"{_shown_metrics(result) if diverged is None else diverged}, {_shown_times(result, seconds)}")
 
 
 def failed(out_dir: pathlib.Path, cell: Cell, name: str, error: Exception) -> CellEnd:
@@ -236,11 +243,16 @@ def _computed(
     return error.result, error
 
 
-def _summary(result: Result, seconds: float) -> str:
+def _shown_metrics(result: Result) -> str:
   names = [name for kind in ("hr", "er") for name in result.metrics if name.startswith(f"{kind}@")]
   shown = [name for name in names if name.endswith("@10")] or names[-1:]
-  values = " ".join(f"{name} {result.metrics[name][-1]:.4f}" for name in shown)
-  return f"{values}, {seconds:.1f} s"
+  return " ".join(f"{name} {result.metrics[name][-1]:.4f}" for name in shown)
+
+
+def _shown_times(result: Result, seconds: float) -> str:
+  """How long a cell took; training is up to the last evaluation point."""
+  trained = max(result.metrics["wall_s"], default=0.0)
+  return f"{seconds:.1f} s ({trained:.1f} s training, {result.compile_s:.1f} s compilation)"
 
 
 def reason_of(error: Exception) -> str:

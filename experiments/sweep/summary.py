@@ -22,6 +22,7 @@ from experiments.results.round_tables import detection_table, stealth_table
 from experiments.results.uploaded_images import draw_images
 from experiments.sweep.cell_checkpoints import checkpoints_dir
 from experiments.sweep.flags import Options
+from experiments.sweep.progress import duration
 from experiments.sweep.recipe_cells import cells_of_recipe
 from experiments.sweep.scale import QUICK_NOTE
 from experiments.tables import Table, print_and_write
@@ -58,8 +59,21 @@ def conclude(options: Options, cells: Sequence[Cell], failures: Mapping[str, str
         print(f"sweep: {error}", file=sys.stderr)
     _warn_of_versions(options, finished)
     _warn_of_what_never_happened(options, cells, finished)
+    print_line(console, times_line(results, finished))
   print_line(console, f"Results: {options.out_dir / 'results.csv'} ({results.height} cells)")
   return _name_failed(options, cells, finished, failures) + unwritten
+
+
+def times_line(results: pl.DataFrame, cells: Sequence[Cell]) -> str:
+  """How long the cells of a sweep have trained, and been compiled, in the processes that computed them.
+
+  Args:
+    results: one row per cell of the folder.
+    cells: of the sweep.
+  """
+  own = results.filter(pl.col("config_hash").is_in([cell.hash for cell in cells]))
+  trained, compiled = (duration(float(own[name].sum())) for name in ("wall_s", "compile_s"))
+  return f"Time: {trained} of training and {compiled} of compilation in {own.height} cells"
 
 
 def _show_tables(tables: Sequence[Table], options: Options, finished: Sequence[Cell], console: Console) -> None:

@@ -16,17 +16,19 @@ from typing import Any
 
 from experiments.grid import Cell
 from experiments.memory import keep_freed_memory
+from experiments.plugins import load_plugins_again
 from experiments.results.paths import NETWORKS
 from experiments.sweep.ahead import Ahead
 from experiments.sweep.compilation_cache import keep_programs_in
 from experiments.sweep.data_block import DataKey
 from experiments.sweep.materials import Materials, load_datasets
 from experiments.sweep.messages import Advanced, Ended, Noted, Ready, Setup, Task
-from experiments.sweep.run import run_unclaimed
+from experiments.sweep.run import CellEnd, failed, run_unclaimed
 from experiments.sweep.stopping import Stop, Terminated, stopped_by_signals
 from experiments.sweep.visuals import VisualsKey, load_visuals, visuals_key
 from fedrecjax.analysis import Summary, summarize
 from fedrecjax.datasets import Dataset
+from fedrecjax.plugins import PluginError, plugins_of
 from fedrecjax.simulation.checkpoints import StoppedError
 from fedrecjax.vision.visuals import Visuals
 
@@ -65,6 +67,7 @@ class _Loaded:
 def work(connection: Connection, stop: Stop) -> None:
   """Runs the cells that come in, after one :class:`Setup`, until it is asked to stop."""
   setup: Setup = connection.recv()
+  load_plugins_again(setup.plugins)
   tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
   threading.Thread(target=_receive, args=(connection, tasks), daemon=True).start()
   keep_freed_memory()
@@ -78,15 +81,24 @@ def work(connection: Connection, stop: Stop) -> None:
     ahead.run(task.cell, () if task.following is None else (task.following.cell,))
     with stop.saving():
       try:
-        end = run_unclaimed(
+        end = _changed(task, setup) or run_unclaimed(
           task.cell, loaded.of, out_dir=setup.out_dir, before=task.before, name=task.name, version=setup.version,
           progress=lambda epochs: _tell(connection, Advanced(epochs)), asked=stop.asked,
           note=lambda message: _tell(connection, Noted(message)), checkpoint_every=setup.checkpoint_every,
+          tensorboard=setup.tensorboard,
         )
       except StoppedError as stopped:
         _tell(connection, Noted(str(stopped)))
         continue
       _tell(connection, Ended(end))
+
+
+def _changed(task: Task, setup: Setup) -> CellEnd | None:
+  """The end of a cell whose plugins are not those of the sweep, as modules may be that somebody writes meanwhile."""
+  if plugins_of(task.cell.config) == task.plugins:
+    return None
+  error = PluginError(f"{task.plugins} has changed since the sweep began; start it again")
+  return failed(setup.out_dir, task.cell, task.name, error)
 
 
 def _tell(connection: Connection, message: Any) -> None:

@@ -168,7 +168,8 @@ class _Pool:
         worker.run(cell, self._task(cell, None if following is None else self._task(following)))
 
   def _task(self, cell: Cell, following: Task | None = None) -> Task:
-    return Task(cell.flat, cell.hash, cell.data_digest, self._name(cell), self._before[cell.hash], following)
+    name, before = self._name(cell), self._before[cell.hash]
+    return Task(cell.flat, cell.hash, cell.data_digest, cell.plugins, name, before, following)
 
   def _hear(self, worker: _Worker) -> None:
     try:

@@ -29,6 +29,7 @@ from fedrecjax.defenses import DEFENSES
 from fedrecjax.methods.fields import (
   IF_SET,
   as_declared,
+  choices,
   expected,
   fits,
   is_optional,
@@ -37,8 +38,10 @@ from fedrecjax.methods.fields import (
   takes_names,
   words_beside_numbers,
 )
-from fedrecjax.methods.registry import Registry, described
+from fedrecjax.methods.registry import Method, Registry, described
+from fedrecjax.methods.spelling import did_you_mean
 from fedrecjax.models import MODELS
+from fedrecjax.types import Defense
 
 REGISTRIES: dict[str, Registry[Any]] = {"model": MODELS, "attack": ATTACKS, "defense": DEFENSES}
 
@@ -136,9 +139,13 @@ def defense_parts(text: str) -> list[str]:
   return parts if any(_aggregates(part) for part in parts) else [*parts, "none"]
 
 
-@functools.cache
 def _aggregates(name: str) -> bool:
-  return name not in DEFENSES.names() or DEFENSES[name].constructor().aggregate is not None
+  return name not in DEFENSES.names() or _has_rule(DEFENSES[name])
+
+
+@functools.cache
+def _has_rule(method: Method[Defense]) -> bool:
+  return method.constructor().aggregate is not None
 
 
 def _defense_name(parts: list[str]) -> str:
@@ -233,7 +240,7 @@ def parse(annotation: Any, text: str, name: str) -> Any:
   except (ValueError, KeyError):
     value = None
   if not fits(annotation, value):
-    raise ConfigError(f"{name} must be {wanted}, got {text!r}{hint(name)}")
+    raise ConfigError(f"{name} must be {wanted}, got {text!r}{hint(name) or did_you_mean(text, choices(annotation))}")
   return value
 
 
@@ -323,7 +330,8 @@ def _instance(config: type, owner: str, arguments: dict[str, Any]) -> Any:
   hints, declared = typing.get_type_hints(config), {}
   for name, value in arguments.items():
     if name not in hints:
-      raise ConfigError(f"unknown field {owner}.{name}; known: {', '.join(sorted(hints)) or 'none'}")
+      known = f"{', '.join(sorted(hints)) or 'none'}{did_you_mean(name, hints)}"
+      raise ConfigError(f"unknown field {owner}.{name}; known: {known}")
     declared[name] = as_declared(hints[name], value)
     check_field(hints[name], declared[name], f"{owner}.{name}")
   return config(**declared)

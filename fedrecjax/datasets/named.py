@@ -14,6 +14,8 @@ from fedrecjax.datasets.numbering import Numbering
 from fedrecjax.datasets.roles import NONE
 from fedrecjax.datasets.sources import PACKED, plain_name
 from fedrecjax.datasets.synthetic import synthetic
+from fedrecjax.methods.registry import Registry
+from fedrecjax.methods.spelling import did_you_mean
 
 DATA_DIR_VARIABLE = "FEDRECJAX_DATA"
 
@@ -87,6 +89,14 @@ NAMED_SETS: dict[str, NamedSet] = {
 
 DATASETS: tuple[str, ...] = ("synthetic", *NAMED_SETS)
 
+OWN_SETS: Registry[Interactions] = Registry("data set")
+"""Sets that functions without hyperparameters make, see :func:`fedrecjax.register`."""
+
+
+def dataset_names() -> tuple[str, ...]:
+  """The names of all data sets that have one."""
+  return (*DATASETS, *OWN_SETS.names())
+
 
 def read_named(
   name_or_path: str | os.PathLike[str],
@@ -96,7 +106,8 @@ def read_named(
 ) -> Interactions:
   """Reads a data set by name, or files or a folder by path.
 
-  "synthetic" is `synthetic()` with its defaults, the same set always. Any other set is looked for
+  "synthetic" is `synthetic()` with its defaults, the same set always, and sets of `OWN_SETS` are what
+  their functions make. Any other set is looked for
   in `<data_dir>/<name>/`: first in its publisher's format (`u.data`, `ratings.dat`, `train.txt`
   with `test.txt`), then as `interactions.csv`, each also packed. Beside `interactions.csv`, a file
   `time_rank.csv` (one integer a row that orders a user's rows in time) or `split.csv` (1 = held out
@@ -123,8 +134,11 @@ def read_named(
   """
   name = os.fspath(name_or_path)
   if name == "synthetic":
-    _refuse_options(options)
+    _refuse_options(name, options)
     return synthetic()
+  if name in OWN_SETS.names():
+    _refuse_options(name, options)
+    return OWN_SETS[name].constructor()
   if name in NAMED_SETS:
     return _read_set(name, NAMED_SETS[name], data_dir, options)
   parts = named_parts(name)
@@ -137,7 +151,8 @@ def read_named(
   if path.is_file() or path.name != name:
     return formats.read_parts(parts_of(path), options, name=path.name)
   raise DataError(
-    f"data set {name!r} is unknown, expected one of {' '.join(DATASETS)}, or a path to a file"
+    f"data set {name!r} is unknown, expected one of {' '.join(dataset_names())}, or a path to a file"
+    + did_you_mean(name, dataset_names())
   )
 
 
@@ -158,7 +173,7 @@ def data_files(
   """
   name = os.fspath(name_or_path)
   path = pathlib.Path(name)
-  if name == "synthetic":
+  if name == "synthetic" or name in OWN_SETS.names():
     return ()
   if name in NAMED_SETS:
     file = _find(_folder_of(name, data_dir), NAMED_SETS[name].files)
@@ -183,11 +198,11 @@ def default_data_dir() -> pathlib.Path:
   return pathlib.Path(cache) / "fedrecjax"
 
 
-def _refuse_options(options: ReadOptions) -> None:
-  """The synthetic set comes from no file."""
+def _refuse_options(name: str, options: ReadOptions) -> None:
+  """Sets that are made come from no file."""
   for field in dataclasses.fields(options):
     if getattr(options, field.name) != field.default:
-      raise DataError(f"data.{field.name} is of files, and the set synthetic comes from none; expected it left alone")
+      raise DataError(f"data.{field.name} is of files, and the set {name} comes from none; expected it left alone")
 
 
 def _read_set(

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeVar
 
 from fedrecjax.methods.fields import IF_SET
+from fedrecjax.methods.spelling import did_you_mean
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Callable[..., Any])
@@ -125,11 +126,16 @@ class Registry(Generic[T]):
     self._methods[name] = Method(name, constructor, config_class(constructor, name))
     return constructor
 
+  def remove(self, name: str) -> None:
+    """Takes a method out of the table, so that its name is free."""
+    del self._methods[name]
+
   def names(self) -> list[str]:
     """All names, in order of registration."""
     return list(self._methods)
 
   def __getitem__(self, name: str) -> Method[T]:
     if name not in self._methods:
-      raise KeyError(f"unknown {self.kind} {name!r}; known: {', '.join(self._methods)}")
+      meant = did_you_mean(name, self._methods)
+      raise KeyError(f"unknown {self.kind} {name!r}; known: {', '.join(self._methods)}{meant}")
     return self._methods[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,12 +17,28 @@ from fedrecjax.vision.visuals import Visuals
 # JAX makes keys of 32 bits: larger seeds would silently mean the same as smaller ones.
 MOST_SEEDS = 2**32
 
+Listener = Callable[[dict[str, float]], None]
+
+
+class Listeners(NamedTuple):
+  """Who is told how a run goes on.
+
+  Attributes:
+    progress: of the number of epochs done, about every ten evaluation points.
+    on_evaluation: of the metrics of each evaluation point, by name.
+  """
+
+  progress: Callable[[int], None] | None
+  on_evaluation: Listener | None
+
+
 _TYPES: dict[str, type] = {
   "config": RunConfig, "dataset": Dataset, "model": Model, "attack": Attack, "defense": Defense, "train": TrainConfig,
   "attacker": AttackerConfig, "evaluation": EvalConfig, "visuals": Visuals, "debug": bool,
 }
 _OTHER: dict[str, tuple[Callable[[Any], bool], str]] = {
   "progress": (callable, "a function"),
+  "on_evaluation": (callable, "a function"),
   "checkpoint_dir": (lambda value: isinstance(value, (str, os.PathLike)), "the path of a folder"),
   "checkpoint_every": (lambda value: type(value) is int and value > 0, "a number of epochs of at least 1"),
 }

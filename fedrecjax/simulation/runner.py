@@ -16,7 +16,7 @@ from fedrecjax.datasets import Dataset
 from fedrecjax.defenses import chain
 from fedrecjax.defenses import none as no_defense
 from fedrecjax.metrics.stealth import stealth_columns
-from fedrecjax.simulation.arguments import check_arguments, checked_seed
+from fedrecjax.simulation.arguments import Listener, Listeners, check_arguments, checked_seed
 from fedrecjax.simulation.checkpoints import Checkpoints, Keeper, SoFar, StoppedError
 from fedrecjax.simulation.debugging import debug_rounds
 from fedrecjax.simulation.divergence import description
@@ -52,18 +52,21 @@ def execute(
   epochs: int,
   every: int,
   progress: Callable[[int], None] | None = None,
+  on_evaluation: Listener | None = None,
   debug: bool = False,
   keeper: Keeper | None = None,
 ) -> Result:
   """Executes a planned run; its initial state is used up.
 
-  Results stay on the device until ten evaluation points, a checkpoint, or the last point have been asked for.
+  Results stay on the device until ten evaluation points, a checkpoint, or the last point have been asked for, or each
+  point, if somebody listens.
 
   Args:
     run: from :func:`fedrecjax.simulation.planning.plan`.
     epochs: as planned.
     every: epochs between evaluation points.
     progress: called with the number of epochs done, about every ten points.
+    on_evaluation: called with the metrics of each point, by name.
     debug: whether to train client by client without compilation, see :mod:`fedrecjax.simulation.debugging`.
     keeper: of checkpoints, from the newest of which the run goes on; None keeps none.
 
@@ -83,6 +86,7 @@ def execute(
     keeper.resume(so_far, per_epoch)
     if progress is not None and so_far.rounds > 0:
       progress(so_far.rounds // per_epoch)
+  told_of = Listeners(progress, on_evaluation)
   length = piece_length(run, epochs, every, None if keeper is None else keeper.every) * per_epoch
   before: Reports | None = None
   for taken in points:
@@ -100,29 +104,32 @@ def execute(
           jax.block_until_ready(before)
           before = so_far.parts[-1]
       if rounds.stop < taken.stop:
-        _pause(run, so_far, points, keeper, progress)
+        _pause(run, so_far, points, keeper, told_of)
     with so_far.training():
       means, per_user = measure(so_far.state)
       so_far.told.add(means, per_user, so_far.parts)
       so_far.parts = []
-    _pause(run, so_far, points, keeper, progress)
+    _pause(run, so_far, points, keeper, told_of)
   return _result(run, so_far, points)
 
 
-def _pause(
-  run: Run, so_far: SoFar, points: list[slice], keeper: Keeper | None, progress: Callable[[int], None] | None
-) -> None:
+def _pause(run: Run, so_far: SoFar, points: list[slice], keeper: Keeper | None, told_of: Listeners) -> None:
   """Between two pieces of training: fetches results, if it is time, and writes a checkpoint, if that is due."""
   per_epoch, ended = run.rounds.per_epoch, so_far.rounds == points[-1].stop
   stopping = keeper is not None and not ended and keeper.stopping()
   due = keeper is not None and keeper.due(so_far, per_epoch, stopping=stopping, ended=ended)
+  known = so_far.told.points
   with so_far.training():
-    fetched = so_far.told.fetch(everything=ended or due)
+    fetched = so_far.told.fetch(everything=ended or due or told_of.on_evaluation is not None)
   if fetched:
     so_far.told.date(so_far.trained_s)
     _check(run, so_far, points)
-    if progress is not None:
-      progress(so_far.rounds // per_epoch)
+    if told_of.progress is not None:
+      told_of.progress(so_far.rounds // per_epoch)
+    if told_of.on_evaluation is not None and so_far.told.points > known:
+      columns = _metrics(run, so_far, points)
+      for place in range(known, so_far.told.points):
+        told_of.on_evaluation({name: column[place].item() for name, column in columns.items()})
   # A run that has diverged since the point before is one only at the next, and goes on until then.
   if keeper is not None and due and not any(np.asarray(part.faults).any() for part in so_far.parts):
     keeper.save(so_far, per_epoch)
@@ -148,9 +155,8 @@ def _check(run: Run, so_far: SoFar, points: list[slice]) -> None:
 def _result(run: Run, so_far: SoFar, points: list[slice]) -> Result:
   """What is known after the points fetched so far."""
   told, provider = so_far.told, so_far.provider
-  ends = np.array([taken.stop for taken in points[: told.points]], np.int64)
   return Result(
-    metrics={"epoch": ends // run.rounds.per_epoch, "round": ends} | told.columns(),
+    metrics=_metrics(run, so_far, points),
     per_user=told.per_user(len(run.population.users)),
     users=run.population.users,
     targets=run.population.targets,
@@ -169,6 +175,12 @@ def _result(run: Run, so_far: SoFar, points: list[slice]) -> Result:
     told=told.told_columns or None,
     after_uploads=so_far.after.columns() or None,
   )
+
+
+def _metrics(run: Run, so_far: SoFar, points: list[slice]) -> dict[str, np.ndarray]:
+  """One array over the evaluation points fetched so far per metric."""
+  ends = np.array([taken.stop for taken in points[: so_far.told.points]], np.int64)
+  return {"epoch": ends // run.rounds.per_epoch, "round": ends} | so_far.told.columns()
 
 
 def _train(run: Run, so_far: SoFar, rounds: slice, *, debug: bool) -> None:
@@ -199,6 +211,7 @@ def simulate(
   evaluation: EvalConfig | None = None,
   seed: int = 0,
   progress: Callable[[int], None] | None = None,
+  on_evaluation: Listener | None = None,
   debug: bool = False,
   visuals: Visuals | None = None,
   server_optimizer: optax.GradientTransformation | None = None,
@@ -218,6 +231,9 @@ def simulate(
     evaluation: what to measure, and when.
     seed: of everything drawn; the same seed gives the same bits on a CPU.
     progress: called with the number of epochs done.
+    on_evaluation: called after each evaluation point with its metrics by name, those of `Result.metrics`; NaN is one
+      that has no value. What it raises ends the run and arrives unchanged. It changes no results. Points that a
+      checkpoint holds were told before it was written, and are not told again.
     debug: whether to train client by client without compilation, which names the client and stage of a failure and
       takes seconds per round.
     visuals: images of the items, the network that sees them and, for defences that purify, a diffusion model; for
@@ -250,7 +266,8 @@ def simulate(
   """
   check_arguments(
     dataset=dataset, model=model, attack=attack, defense=defense, train=train, attacker=attacker, evaluation=evaluation,
-    progress=progress, debug=debug, visuals=visuals, checkpoint_dir=checkpoint_dir, checkpoint_every=checkpoint_every,
+    progress=progress, on_evaluation=on_evaluation, debug=debug, visuals=visuals, checkpoint_dir=checkpoint_dir,
+    checkpoint_every=checkpoint_every,
   )
   train = train or TrainConfig()
   evaluation = evaluation or EvalConfig()
@@ -258,7 +275,7 @@ def simulate(
   return _planned_and_executed(
     dataset, Methods(model, attack or Attack(), defense or no_defense(), server_optimizer, client_optimizer),
     train=train, attacker=attacker, evaluation=evaluation, seed=checked_seed(seed), visuals=visuals,
-    progress=progress, debug=debug, checkpoints=_checkpoints(checkpoint_dir, checkpoint_every),
+    told_of=Listeners(progress, on_evaluation), debug=debug, checkpoints=_checkpoints(checkpoint_dir, checkpoint_every),
   )
 
 
@@ -267,6 +284,7 @@ def simulate_config(
   dataset: Dataset,
   progress: Callable[[int], None] | None = None,
   *,
+  on_evaluation: Listener | None = None,
   debug: bool = False,
   visuals: Visuals | None = None,
   checkpoint_dir: str | os.PathLike[str] | None = None,
@@ -279,6 +297,7 @@ def simulate_config(
     config: the run.
     dataset: its data set.
     progress: as of :func:`simulate`, as what follows.
+    on_evaluation: likewise.
     debug: likewise.
     visuals: likewise.
     checkpoint_dir: likewise.
@@ -289,12 +308,12 @@ def simulate_config(
     StoppedError: if `checkpoints` asked the run to stop.
   """
   check_arguments(
-    config=config, dataset=dataset, progress=progress, debug=debug, visuals=visuals, checkpoint_dir=checkpoint_dir,
-    checkpoint_every=checkpoint_every,
+    config=config, dataset=dataset, progress=progress, on_evaluation=on_evaluation, debug=debug, visuals=visuals,
+    checkpoint_dir=checkpoint_dir, checkpoint_every=checkpoint_every,
   )
   return _planned_and_executed(
     dataset, _methods(config), train=config.train, attacker=config.attacker, evaluation=config.eval, seed=config.seed,
-    visuals=visuals, progress=progress, debug=debug,
+    visuals=visuals, told_of=Listeners(progress, on_evaluation), debug=debug,
     checkpoints=checkpoints or _checkpoints(checkpoint_dir, checkpoint_every),
   )
 
@@ -357,7 +376,7 @@ def _planned_and_executed(
   evaluation: EvalConfig,
   seed: int,
   visuals: Visuals | None,
-  progress: Callable[[int], None] | None,
+  told_of: Listeners,
   debug: bool,
   checkpoints: Checkpoints | None,
 ) -> Result:
@@ -370,4 +389,4 @@ def _planned_and_executed(
     keeper = Keeper(
       checkpoints, lambda: identity_of(dataset, methods=methods._asdict(), debug=debug, **settings)
     )
-  return execute(run, epochs=train.epochs, every=evaluation.every, progress=progress, debug=debug, keeper=keeper)
+  return execute(run, epochs=train.epochs, every=evaluation.every, debug=debug, keeper=keeper, **told_of._asdict())

@@ -118,6 +118,9 @@ LINES = (
   Line("--jobs must be auto or a whole number from 1, got 'x'", ("--jobs=x",)),
   Line("--jobs must be auto or a whole number from 1, got ''", ("--jobs=",)),
   Line("--jobs=2 does not go with --debug", ("--jobs=2", "--debug")),
+  Line("--plugin=/no/such/file.py: no such file", ("--plugin=/no/such/file.py",)),
+  Line("--plugin=no_such.module: there is no module no_such", ("--plugin=no_such.module",)),
+  Line("--tensorboard: cannot write into", ("--tensorboard={file}/below",)),
   # Data.
   Line("/no/such/file.csv", ("--dataset=/no/such/file.csv",)),
   Line("bad.csv", ("--dataset={bad}",), content="user,item,timestamp\n1,2,3\n1,x\n"),
@@ -269,6 +272,7 @@ CALLS = (
   Call("seed must be", simulating(seed=1.0)),
   Call("seed must be", simulating(seed=True)),
   Call("progress must be a function", simulating(progress=30)),
+  Call("on_evaluation must be a function", simulating(on_evaluation=[])),
   Call("checkpoint_dir must be the path of a folder", simulating(checkpoint_dir=3)),
   Call("checkpoint_every must be a number of epochs", simulating(checkpoint_dir="none", checkpoint_every=0)),
   Call("checkpoint_every goes with checkpoint_dir", simulating(checkpoint_every=3)),

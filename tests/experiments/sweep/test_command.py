@@ -1,6 +1,7 @@
 """The command in this process: result files, resuming, shards, failures."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -12,6 +13,7 @@ import fedrecjax as frj
 from experiments.recipes import RECIPES, Figure, Recipe
 from experiments.sweep import run
 from experiments.sweep.command import main
+from experiments.sweep.progress import duration
 from fedrecjax.config import from_flat
 from fedrecjax.simulation.results import DivergedError
 from fedrecjax.version import __version__
@@ -72,7 +74,11 @@ def test_result_files(sweep, command, capsys):
   text = (command.folder / "table.md").read_text()
   assert "| none | none | 2 |" in text and "±" in text and "What the attack costs" in text
   assert (command.folder / "utility_exposure.png").read_bytes().startswith(b"\x89PNG")
-  assert "hr@10 - without attack" in capsys.readouterr().out
+  said = capsys.readouterr()
+  assert "hr@10 - without attack" in said.out
+  assert len(re.findall(r"\d s \(\d+\.\d s training, \d+\.\d s compilation\)", said.err)) == 4
+  seconds = {name: duration(table[name].sum()) for name in TIMES}
+  assert f"Time: {seconds['wall_s']} of training and {seconds['compile_s']} of compilation in 4 cells" in said.out
 
 
 def test_a_second_run_computes_nothing(sweep, command, monkeypatch, capsys):

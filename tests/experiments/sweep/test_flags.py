@@ -2,14 +2,20 @@
 
 import dataclasses
 
+import jax
 import pytest
 from absl import flags
 
 from experiments.command_line import HelpAsked
+from experiments.data.command import main as data
 from experiments.errors import UsageError
 from experiments.grid import Shard
+from experiments.recipes import GROUPS, RECIPES
+from experiments.sweep.command import main as sweep
 from experiments.sweep.flags import define_flags, parse_command_line
-from fedrecjax.config import owners
+from fedrecjax.config import REGISTRIES, owners
+from fedrecjax.datasets import dataset_names
+from fedrecjax.version import __version__
 
 
 def parsed(*arguments):
@@ -66,3 +72,35 @@ def test_bad_flags_are_said_in_one_line(arguments):
   with pytest.raises(UsageError) as caught:
     parsed(*arguments)
   assert "\n" not in str(caught.value) and str(caught.value)
+
+
+def test_help_lists_methods_by_kind_in_a_line_each():
+  with pytest.raises(HelpAsked) as asked:
+    parsed("--help")
+  paragraphs = {text.partition(":")[0]: text.splitlines()[1:] for text in str(asked.value).split("\n\n")}
+  listed = [line.split()[0] for title, lines in paragraphs.items() for line in lines if line.startswith("  ")
+            and not line.startswith("   ") and title.startswith(("models", "attacks", "defenses", "data", "recipes"))]
+  names = [name for registry in REGISTRIES.values() for name in registry.names()]
+  assert sorted(listed) == sorted([*names, *dataset_names(), *RECIPES, *GROUPS])
+  assert any(line.startswith("  pieck_uea") and "PIECK-UEA: trains the targets" in line
+             for line in paragraphs["attacks, targeted"])
+  assert [line.split()[0] for line in paragraphs["attacks"]][:1] == ["none"]
+
+
+def test_the_version_is_shown(capsys):
+  for main in (sweep, data):
+    assert main(["command", "--version"]) == 0
+    assert capsys.readouterr().out.startswith(f"fedrecjax {__version__} (jax {jax.__version__}, Python 3.")
+
+
+@pytest.mark.parametrize(("flag", "meant"), [
+  ("--attack=piek_uea", "got 'piek_uea'; did you mean pieck_uea or pieck_ipe?"),
+  ("--defense=none,medain", "got 'medain'; did you mean median?"), ("--model=MF", "got 'MF'; did you mean mf?"),
+  ("--recipe=pieck_tabel3", "did you mean pieck_table3"), ("--dataset=ml100k", "; did you mean ml-100k?"),
+  ("--train.epoch=3", "Did you mean: train.epochs"), ("--piek_uea.num_popular=3", "pieck_uea.num_popular"),
+  ("--train.loss=bpe", "got 'bpe'; did you mean bpr"), ("--only=atack=none", "did you mean attack?"),
+])
+def test_what_may_be_meant_is_said(flag, meant, capsys, tmp_path):
+  assert sweep(["sweep", flag, f"--out_dir={tmp_path}"]) == 2
+  error = capsys.readouterr().err
+  assert meant in error and error.count("\n") == 1
