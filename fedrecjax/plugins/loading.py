@@ -99,14 +99,15 @@ def _load_entry(entry: importlib.metadata.EntryPoint) -> None:
   source = "an unknown package" if entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
   title = f"{kind} {entry.name} of the installed {source}"
   try:
-    constructor = entry.load()
-    if not callable(constructor) or kind_of(constructor) != kind:
-      raise PluginError(f"{entry.value} makes no {kind}")
-    own = constructor.__name__.rstrip("_")
-    if own != entry.name:
-      raise PluginError(f"its entry point must be named as its function, {own}")
-    if own not in table.names() or table[own].constructor is not constructor:
-      register(constructor)
+    with _all_or_nothing():
+      constructor = entry.load()
+      if not callable(constructor) or kind_of(constructor) != kind:
+        raise PluginError(f"{entry.value} makes no {kind}")
+      own = constructor.__name__.rstrip("_")
+      if own != entry.name:
+        raise PluginError(f"its entry point must be named as its function, {own}")
+      if own not in table.names() or table[own].constructor is not constructor:
+        register(constructor)
   except (Exception, SystemExit) as error:
     folder = _folder_of(entry.module)
     raise PluginError(f"{title}: {_account(error, lambda file: folder is not None and folder in file)}") from error

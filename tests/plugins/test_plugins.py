@@ -125,6 +125,7 @@ def test_entry_points(entry, said, tmp_path, monkeypatch):
     assert lines == [] and load_installed() == [] and "own" in TABLES["attack"].names()
   else:
     assert len(lines) == 1 and said in lines[0] and "\n" not in lines[0] and entry[0] in lines[0]
+    assert "own" not in TABLES["attack"].names()
 
 
 def test_a_notebooks_cell_may_be_run_again():
