@@ -1,18 +1,55 @@
-"""The code that the README and the guides show is run."""
+"""The code, the commands and the notebooks that the README and the guides show are run; what pages name is there."""
 
+import importlib
+import importlib.util
+import json
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
+import jax
 import pytest
+import yaml
 
+import fedrecjax
 from fedrecjax.config import REGISTRIES
 
 ROOT = pathlib.Path(__file__).parent.parent
-ALL_PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PAGES = [page for page in ALL_PAGES if "```python" in page.read_text()]
+DOCS = ROOT / "docs"
+ALL_PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted((DOCS / "reference").glob("*.md"))]
+NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))
+# Python and, below a line that says so, commands; everything in the order of the page.
+RUN = re.compile(r"```(python)\n(.*?)```|<!-- run -->\n```(sh)\n(.*?)```", re.DOTALL)
+PAGES = [page for page in ALL_PAGES if RUN.search(page.read_text())]
+# Commands in blocks and in sentences.
+SHOWN = re.compile(r"```(?:sh|text)\n(.*?)```|`(python -m experiments\.[^`]+)`", re.DOTALL)
+PLACEHOLDERS = {"NAME": "pieck_table3", "DIR": "folder"}
+
+
+def commands_of(text):
+  """The commands `python -m experiments...` of some lines, each as module and flags."""
+  lines = re.sub(r"\\\n|\n(?= *--)", " ", text).splitlines()
+  split = [shlex.split(line, comments=True) for line in lines if line.strip().startswith("python -m experiments")]
+  return [(words[2], [word for word in words[3:] if word not in ("...", "PATH...")]) for words in split]
+
+
+def entry_of(module):
+  """What runs the command of a module."""
+  is_package = importlib.util.find_spec(module).submodule_search_locations is not None
+  return importlib.import_module(f"{module}.command" if is_package else module).main
+
+
+def shown_commands():
+  """Every command of any page, with the page that shows it first."""
+  commands = {}
+  for page in ALL_PAGES:
+    for blocks in SHOWN.findall(page.read_text()):
+      for module, flags in commands_of("".join(blocks)):
+        commands.setdefault((module, *flags), page.name)
+  return commands
 
 
 @pytest.fixture
@@ -25,8 +62,52 @@ def registered_methods_restored(monkeypatch):
 def test_examples_run(page, registered_methods_restored, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   namespace = {}
-  for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
-    exec(compile(block, page.name, "exec"), namespace)
+  for python, code, shell, lines in RUN.findall(page.read_text()):
+    if python:
+      exec(compile(code, page.name, "exec"), namespace)
+    for module, flags in commands_of(lines if shell else ""):
+      assert entry_of(module)([module, *flags, *["--jobs=1"] * (module == "experiments.sweep")]) == 0
+
+
+def test_flags_of_shown_commands_are_there(tmp_path, monkeypatch, capsys):
+  """Cells of a sweep are listed, of other commands the flags are read; nothing is computed."""
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.delenv("FEDRECJAX_DATA", raising=False)
+  commands = shown_commands()
+  assert len(commands) > 40
+  refused = {}
+  for (module, *flags), page in commands.items():
+    known = [re.sub("|".join(PLACEHOLDERS), lambda found: PLACEHOLDERS[found[0]], flag) for flag in flags]
+    status = entry_of(module)([module, *known, "--list" if module == "experiments.sweep" else "--help"])
+    if status:
+      refused[page, module, *flags] = capsys.readouterr().err
+  assert not refused
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda one: one.stem)
+def test_notebooks_run(notebook, tmp_path):
+  """Every cell, in a kernel of its own; what is printed is what the notebook is kept with, but for its numbers."""
+  execute = (
+    "import sys, nbformat, nbclient; notebook = nbformat.read(sys.argv[1], 4);"
+    " nbclient.execute(notebook, cwd='.', timeout=300); nbformat.write(notebook, 'executed.ipynb')"
+  )
+  environment = os.environ | {
+    "PYTHONPATH": str(ROOT), "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+  }
+  command = [sys.executable, "-c", execute, str(notebook)]
+  done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, check=False, capture_output=True)
+  assert done.returncode == 0, done.stderr[-2000:]
+  assert printed(tmp_path / "executed.ipynb") == printed(notebook) != []
+
+
+def printed(notebook):
+  """What the cells of a notebook print, numbers left out, and the kinds of what they show."""
+  outputs = [output for cell in json.loads(notebook.read_text())["cells"] for output in cell.get("outputs", [])]
+  return [
+    re.sub(r"[0-9]", "0", "".join(output["text"])) if "text" in output else sorted(output["data"])
+    for output in outputs
+  ]
 
 
 def test_the_example_of_the_readme_runs(tmp_path):
@@ -46,6 +127,39 @@ def test_the_readme_has_an_example_of_about_thirty_lines():
 
 
 def test_links_between_pages_lead_somewhere():
+  """Anchors, too, are looked at when the site is built."""
   for page in ALL_PAGES:
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
       assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_every_page_is_found():
+  """In the site's navigation, or from another page; and what the navigation names is there."""
+
+  def files_of(entry):
+    if isinstance(entry, str):
+      return [entry]
+    return [file for one in (entry.values() if isinstance(entry, dict) else entry) for file in files_of(one)]
+
+  in_navigation = {DOCS / file for file in files_of(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])}
+  assert all(page.is_file() for page in in_navigation)
+  linked = {
+    (page.parent / link).resolve()
+    for page in ALL_PAGES for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+  }
+  assert {page.name for page in {*ALL_PAGES[1:], *NOTEBOOKS} - in_navigation - linked} == set()
+
+
+def test_the_reference_has_every_public_name():
+  entries = [
+    name.removeprefix("fedrecjax.") for page in (DOCS / "reference").glob("*.md")
+    for name in re.findall(r"^::: (.+)$", page.read_text(), re.MULTILINE)
+  ]
+  assert len(set(entries)) == len(entries)
+  rooms = {"attacks", "datasets", "defenses", "models"}
+  assert set(fedrecjax.__all__) - rooms - {"__version__"} <= set(entries)
+  assert {f"analysis.{name}" for name in importlib.import_module("fedrecjax.analysis").__all__} <= set(entries)
+  for kind, registry in REGISTRIES.items():
+    room = {"attack": "attacks", "defense": "defenses", "model": "models"}[kind]
+    missing = {name for name in registry.names() if not {name, f"{room}.{name}"} & set(entries)}
+    assert missing <= {"none"}

@@ -14,6 +14,7 @@ from experiments.sweep.command import INTERRUPTED, TERMINATED, main
 from experiments.sweep.flags import parse_command_line
 from fedrecjax.simulation import runner
 from fedrecjax.simulation.checkpoint_files import checkpoints_in
+from fedrecjax.version import __version__
 from tests.experiments.sweep.test_process import start
 from tests.experiments.sweep.test_random_kills import assert_same_bits, tables
 
@@ -158,7 +159,7 @@ def test_checkpoints_of_another_version_are_set_aside(sweep, command, undisturbe
   trained.at = {3: send(signal.SIGTERM)}
   assert sweep(*KEPT) == TERMINATED
   said = capfd.readouterr().err
-  assert "is of another run: fedrecjax is 0.1.0 there and 9.9 here; it is now in" in said
+  assert f"is of another run: fedrecjax is {__version__} there and 9.9 here; it is now in" in said
   aside, own = sorted((command.folder / "checkpoints").iterdir(), key=lambda one: one.suffix, reverse=True)
   assert aside.name == f"{own.name}.aside"
   assert [[int(one.name) for one in checkpoints_in(folder)] for folder in (aside, own)] == [[4, 3], [3, 2]]
