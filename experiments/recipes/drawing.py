@@ -38,7 +38,7 @@ class Drawing:
     name: of its files.
     title: one line.
     kind: "lines" are means over seeds with their 95 % intervals, "bars" the same, side by side at each x; "box" are
-      quartiles and extremes of all runs at each x; "scatter" has a dot for each configuration, with intervals both ways.
+      quartiles and extremes of all runs at each x; "scatter" has a dot for each configuration, with both intervals.
     x: the fields of the x axis, of which the first that a run has counts; `EPOCH` for the course of runs; for "scatter"
       a metric. Numbers stand in their order, words as they come, and all of them at equal distances but for epochs.
     lines: fields whose values are lines, or bars of one color.

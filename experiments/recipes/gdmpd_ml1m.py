@@ -98,8 +98,8 @@ GDMPD_FIGURE3 = Recipe(
   missing=(_NO_AMAZON,),
   drawings=(
     Drawing(
-      "gdmpd_figure3", "model poisoning without and with pictures", "lines", (EPOCH,), ("attack", "images.source"), ("er@5",),
-      where={"attack": ("a_hum", "psmu")},
+      "gdmpd_figure3", "model poisoning without and with pictures", "lines", (EPOCH,), ("attack", "images.source"),
+      ("er@5",), where={"attack": ("a_hum", "psmu")},
       panels=(
         Panel("NCF without and with pictures", {"model": ("ncf", "vncf")}),
         Panel("LightGCN without and with pictures", {"model": ("lightgcn", "lightvgcn")}),

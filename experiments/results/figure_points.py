@@ -149,7 +149,8 @@ def named(value: Any, field: str) -> str:
 
 
 def _field_name(field: str) -> str:
-  return {SHARE: "malicious clients", "images.source": "pictures"}.get(field, field.rpartition(".")[2].replace("_", " "))
+  own = {SHARE: "malicious clients", "images.source": "pictures"}
+  return own.get(field, field.rpartition(".")[2].replace("_", " "))
 
 
 def _x_fields(drawing: Drawing, panel: int) -> tuple[str, ...]:

@@ -47,11 +47,8 @@ def draw_recipe(recipe: Recipe, cells: Sequence[Cell], finished: Sequence[Cell],
   """
   if not (recipe.drawings and finished):
     return []
-  results = pl.concat(
-    [read_metrics(out_dir, cell).with_columns(pl.lit(cell.hash).alias("config_hash")) for cell in finished],
-    how="diagonal_relaxed",
-  )
-  own = frozenset(hash_without_seed(cell.flat) for cell in expand(recipe.settings, {})) if recipe.figures else frozenset()
+  results = pl.concat([read_metrics(out_dir, cell) for cell in finished], how="diagonal_relaxed")
+  own = frozenset(hash_without_seed(cell.flat) for cell in expand(recipe.settings, {}) if recipe.figures)
   files = []
   for drawing in recipe.drawings:
     shown = arranged(drawing, cells, results, figures=recipe.figures, figures_of=own)
