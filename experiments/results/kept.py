@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import pathlib
@@ -12,7 +13,7 @@ import polars as pl
 
 from experiments.atomic_files import new_file
 from experiments.errors import UsageError
-from experiments.grid import Cell, cell_name, expand, varying_fields
+from experiments.grid import AXES, Cell, cell_name, expand, varying_fields
 from experiments.recipes import RECIPES, Recipe
 from experiments.results.cell_files import gather_results
 from experiments.results.paths import finished_config, finished_dirs
@@ -44,10 +45,16 @@ def settings_digest(flat: Mapping[str, Any]) -> str:
   Args:
     flat: the configuration by dotted name.
   """
-  axes = {name: flat[name] for name in ("dataset", "model", "attack", "defense", "seed")}
-  defaults = from_flat(axes).flat()
+  axes = {name: flat[name] for name in AXES}
+  defaults = _defaults(*(flat[name] for name in AXES[:-1]))
   chosen = {name: value for name, value in flat.items() if name in axes or value != defaults.get(name)}
   return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=10_000)
+def _defaults(dataset: str, model: str, attack: str, defense: str) -> dict[str, Any]:
+  """The configuration of these axes alone, whatever the seed."""
+  return from_flat({"dataset": dataset, "model": model, "attack": attack, "defense": defense}).flat()
 
 
 def keep(recipe_name: str, out_dir: pathlib.Path, file: pathlib.Path) -> int:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
 
-from experiments.grid import Cell, expand
+from experiments.grid import axis_values
 from experiments.recipes import RECIPES
 from experiments.recipes.matrix import DEFENSES, EXPOSURE, MODELS, UTILITY
 from experiments.results.kept import read_kept
@@ -38,8 +37,8 @@ python -m experiments.sweep --recipe=matrix --only=model=mf                   # 
 python -m experiments.results --keep=matrix --out_dir=results/matrix          # its finished cells into docs/results
 ```
 """
-_RULES = f"""**How strong an attack is under a defense**, seed by seed against no attack under the same defense: a targeted
-attack by the er@10 that it gains, an untargeted one by the share of hr@10 that it takes. A run that has
+_RULES = f"""**How strong an attack is under a defense**, seed by seed against no attack under the same defense: a
+targeted attack by the er@10 that it gains, an untargeted one by the share of hr@10 that it takes. A run that has
 diverged recommends nothing, so its hits and its exposure are 0.
 
 **Attacks** are ranked by their strength under the defense that is best against each of them, the strongest
@@ -62,9 +61,8 @@ def matrix_page(file: pathlib.Path) -> str:
   Raises:
     DataError: naming file and line, if kept results are not of the recipe as it is.
   """
-  planned = expand(RECIPES[NAME].settings, {})
   runs = kept_runs(file)
-  parts = [_HEAD, _setting(planned), _RULES, markdown(_counts(planned, runs))]
+  parts = [_HEAD, _setting(), _RULES, markdown(_counts(runs))]
   if runs:
     parts += [f"\n![strength of each attack under each defense]({PICTURE})"]
   for model in MODELS:
@@ -81,13 +79,14 @@ def kept_runs(file: pathlib.Path) -> Runs:
   return runs_of(kept.cells, kept.results)
 
 
-def _setting(planned: Sequence[Cell]) -> str:
-  recipe, first = RECIPES[NAME], planned[0].flat
+def _setting() -> str:
+  recipe = RECIPES[NAME]
+  left_out = float(recipe.settings[0]["eval.left_out"])
   lines = [
     *(f"{line}." for line in recipe.settings_from),
-    f"Targets: one item a seed among those that fewest users have ({first['attacker.targets']}), so that all have the"
-    " same popularity.",
-    f"{100 * first['eval.left_out']:g} % of the users are not evaluated, those that untargeted attacks take over: all"
+    f"Targets ({recipe.settings[0]['attacker.targets']}): one item a seed among those that fewest users have in"
+    " training, so that all have the same popularity.",
+    f"{100 * left_out:g} % of the users are not evaluated, those that untargeted attacks take over: all"
     " cells of a seed are of the same users, after the last epoch.",
     "trimmed_mean, krum, multi_krum and bulyan are told the share of malicious clients.",
     f"Apart: {recipe.missing[0]}. Every other combination of these models runs ([compatibility.md](compatibility.md)).",
@@ -95,7 +94,7 @@ def _setting(planned: Sequence[Cell]) -> str:
   return "\n".join(f"- {line}" for line in lines) + "\n"
 
 
-def _counts(planned: Sequence[Cell], runs: Runs) -> Table:
+def _counts(runs: Runs) -> Table:
   rows = []
   for model, seeds in MODELS.items():
     there = sum(len(of_seed) for key, of_seed in runs.items() if key[0] == model)
@@ -103,7 +102,8 @@ def _counts(planned: Sequence[Cell], runs: Runs) -> Table:
       row.get("diverged_at_epoch") is not None
       for key, of_seed in runs.items() if key[0] == model for row in of_seed.values()
     )
-    rows.append((model, seeds, str(there), str(sum(cell.flat["model"] == model for cell in planned)), str(diverged)))
+    planned = len(axis_values("seed", seeds)) * len(DEFENSES) * (1 + sum(map(len, HALVES.values())))
+    rows.append((model, seeds, str(there), str(planned), str(diverged)))
   return Table("How much of it is there", ("model", "seeds", "cells", "of", "diverged"), tuple(rows), 2)
 
 

@@ -1,4 +1,4 @@
-"""Figures of recipes: what they show of invented rows, point by point, for every recipe that has some; and the files."""
+"""Figures of recipes: what they show of invented rows, point by point, for each recipe that has some; and the files."""
 
 import collections
 import json

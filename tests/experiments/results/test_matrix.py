@@ -1,17 +1,19 @@
-"""The matrix of attacks and defenses: its cells, strengths and rankings of invented rows, the page from some of them."""
+"""The matrix of attacks and defenses: strengths and rankings of invented rows, and the page from some of them."""
 
+import dataclasses
 import pathlib
 import re
 
 import numpy as np
+import polars as pl
 import pytest
 
 from experiments import command_line
 from experiments.grid import expand
 from experiments.recipes import GROUPS, RECIPES
-from experiments.recipes.matrix import APART, DEFENSES, MODELS, TARGETED, UNTARGETED
+from experiments.recipes.matrix import APART, DEFENSES, MATRIX, MODELS, TARGETED, UNTARGETED
 from experiments.results import command
-from experiments.results.kept import keep
+from experiments.results.cell_files import write_cell
 from experiments.results.matrix import (
   keeps_enough,
   mean_rate,
@@ -25,13 +27,24 @@ from experiments.results.matrix_plot import strengths
 from fedrecjax import attacks
 from fedrecjax.attacks import ATTACKS
 from fedrecjax.defenses import DEFENSES as REGISTERED
+from fedrecjax.simulation.results import Result
 
 DOCS = pathlib.Path(__file__).parents[3] / "docs"
 
 
-@pytest.fixture(scope="module")
-def cells():
-  return expand(RECIPES["matrix"].settings, {})
+# Of MF, what eighteen cells show; all of it takes seconds to make.
+SMALL = dataclasses.replace(MATRIX, settings=tuple(
+  {**block, "attack": attack, "defense": "none,median"}
+  for block, attack in zip(MATRIX.settings, ("none", "a_hum", "lie"), strict=False)
+))
+
+
+def values_of(name):
+  """The values of a setting in all blocks of the recipe, by model."""
+  return {
+    model: [value for block in MATRIX.settings if block["model"] == model for value in block[name].split(",")]
+    for model in MODELS
+  }
 
 
 def row(hits=0.1, exposure=0.0, diverged=None):
@@ -53,31 +66,37 @@ def runs(**without):
   return {("mf", *key): dict(enumerate(rows)) for key, rows in table.items() if key not in without.get("keys", ())}
 
 
-def test_the_matrix_is_every_method_but_those_of_pictures(cells):
+def test_the_matrix_is_every_method_but_those_of_pictures():
   assert {*TARGETED, *UNTARGETED, *APART, "none"} == {*ATTACKS.names(), "gdmpd", "gdmpd_unguided"}
   assert {*DEFENSES, *APART} == {*REGISTERED.names(), "psmu_v", "psmu_pp", "image_popularity"}
   assert set(UNTARGETED) == attacks.UNTARGETED
-  combinations = {(cell.flat["model"], cell.flat["attack"], cell.flat["defense"]) for cell in cells}
-  assert len(combinations) == 2 * 27 * 11 and len(cells) == 4 * 27 * 11
+  for block in MATRIX.settings:
+    assert tuple(block["defense"].split(",")) == DEFENSES and block["seed"] == MODELS[block["model"]]
+  assert all(sorted(names) == sorted(("none", *TARGETED, *UNTARGETED)) for names in values_of("attack").values())
   assert "matrix" not in GROUPS["all"]
 
 
-def test_seeds_targets_and_users_are_those_of_all_cells(cells):
-  for model, count in {"mf": 3, "ncf": 1}.items():
-    of_model = [cell for cell in cells if cell.flat["model"] == model]
-    by_seed = {seed: sum(cell.config.seed == seed for cell in of_model) for seed in range(count)}
-    assert len(of_model) == sum(by_seed.values()) and set(by_seed.values()) == {27 * 11}
-  for field, value in {"attacker.targets": "least_popular", "attacker.malicious_ratio": 0.05, "eval.left_out": 0.05}.items():
-    assert {cell.flat[field] for cell in cells} == {value}
-  taken_over = {cell.flat["attack"] for cell in cells if cell.flat["attacker.membership"] == "converted"}
-  assert taken_over == set(UNTARGETED)
+def test_the_whole_matrix_has_as_many_cells_as_its_page_says():
+  cells = expand(MATRIX.settings, {})
+  counts = {model: sum(cell.flat["model"] == model for cell in cells) for model in MODELS}
+  assert counts == {"mf": 3 * 27 * 11, "ncf": 27 * 11}
+
+
+def test_targets_and_users_are_those_of_all_cells():
+  expected = {"attacker.targets": "least_popular", "attacker.malicious_ratio": "0.05", "eval.left_out": "0.05"}
+  for name, value in expected.items():
+    assert {block[name] for block in MATRIX.settings} == {value}
+  taken_over = [block["attack"] for block in MATRIX.settings if block.get("attacker.membership") == "converted"]
+  assert taken_over == [",".join(UNTARGETED)] * 2
 
 
 def test_no_combination_of_it_is_refused():
   """As docs/compatibility.md has it, where refused combinations stand in rows of models, defenses and attacks."""
   page = (DOCS / "compatibility.md").read_text(encoding="utf-8")
   refused = re.findall(r"^\| (?!models|---)([^|]*)\|", page, re.MULTILINE)
-  assert refused and not [models for models in refused if "all" in models or {*re.findall("`(.*?)`", models)} & set(MODELS)]
+  assert refused
+  for models in refused:
+    assert "all" not in models and not {*re.findall("`(.*?)`", models)} & set(MODELS)
   (tried,) = re.findall("^- models: (.*)$", page, re.MULTILINE)
   assert set(MODELS) <= {*re.findall("`(.*?)`", tried)}
 
@@ -97,7 +116,8 @@ def test_strength_is_against_the_same_seed_under_the_same_defense():
 def test_attacks_are_ranked_under_the_defense_that_is_best_against_them():
   ranked = ranked_attacks(runs(), "mf", "targeted")
   # Krum leaves pieck_uea nothing, and users nothing either.
-  assert [(one.attack, one.best, one.defenses) for one in ranked] == [("a_hum", "median", 1), ("pieck_uea", "median", 2)]
+  assert [(one.attack, one.best, one.defenses) for one in ranked] == [
+    ("a_hum", "median", 1), ("pieck_uea", "median", 2)]
   assert ranked[1].strength.mean == pytest.approx(0.15) and ranked[1].undefended.mean == pytest.approx(0.95)
   assert [one.attack for one in ranked_attacks(runs(), "mf", "untargeted")] == ["fang"]
   assert ranked_attacks(runs(), "ncf", "targeted") == []
@@ -124,30 +144,26 @@ def test_the_heat_map_has_a_row_per_attack_and_leaves_the_others_empty():
   assert values[TARGETED.index("a_hum"), DEFENSES.index("median")] == pytest.approx(0.4)
 
 
-@pytest.fixture(scope="module")
-def kept(cells, tmp_path_factory):
-  """Docs in which some cells of MF are kept, and the folder that they were kept from."""
-  import polars as pl
-
-  from experiments.results import kept as module
-
-  chosen = [
-    cell for cell in cells
-    if cell.flat["model"] == "mf" and cell.flat["defense"] in ("none", "median")
-    and cell.flat["attack"] in ("none", "a_hum", "lie")
-  ]
-  measured = pl.DataFrame([
-    {
-      "config_hash": cell.hash, "version": "0.1", "wall_s": 1.0, "diverged_at_epoch": None, "hr@10": 0.1, "ndcg@10": 0.05,
-      "er@10": 0.5 + 0.01 * cell.config.seed if cell.flat["attack"] == "a_hum" else 0.0, "target_ndcg@10": 0.25,
-    }
-    for cell in chosen
-  ])
-  docs = tmp_path_factory.mktemp("docs")
+@pytest.fixture(scope="module", autouse=True)
+def small():
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(module, "gather_results", lambda folder: measured)
-    patch.setattr(module, "finished_in", lambda folder, planned: [(cell, cell.hash) for cell in chosen])
-    assert keep("matrix", docs, docs / "results" / "matrix.csv") == len(chosen) == 18
+    patch.setitem(RECIPES, "matrix", SMALL)
+    yield
+
+
+@pytest.fixture(scope="module")
+def kept(small, tmp_path_factory):
+  """Docs in which cells of MF are kept, and which came from a folder of results."""
+  sweep, docs = tmp_path_factory.mktemp("sweep"), tmp_path_factory.mktemp("docs")
+  for cell in expand(SMALL.settings, {}):
+    attacked = cell.flat["attack"] == "a_hum"
+    values = {"epoch": 60, "round": 240, "wall_s": 1.0, "hr@10": 0.1, "ndcg@10": 0.05, "target_ndcg@10": 0.25,
+              "er@10": (0.5 + 0.01 * cell.config.seed) * attacked}
+    write_cell(sweep, cell, Result(
+      metrics={name: np.array([value]) for name, value in values.items()}, per_user={"hr@10": np.array([1.0])},
+      users=np.array([0]), targets=np.array([5]), state=None, compile_s=0.5, detection={}, stealth={}, images={},
+    ), "0.1", {})
+  assert command.main(["results", f"--docs={docs}", "--keep=matrix", f"--out_dir={sweep}"]) == command_line.DONE
   return docs
 
 
@@ -158,23 +174,20 @@ def test_the_page_is_made_of_what_there_is(kept):
   assert "| a_hum | 0.510 ±0.025 | - | 0.510 ±0.025 |" in text and "(images/matrix.png)" in text
   assert "### Untargeted attacks" in text and "psmu_v" in text
   found = kept_runs(kept / "results" / "matrix.csv")
-  assert found == runs_of_kept(found) and len(found) == 6
-
-
-def runs_of_kept(found):
-  return {key: dict(sorted(by_seed.items())) for key, by_seed in found.items()}
+  assert {key: sorted(by_seed) for key, by_seed in found.items()} == {
+    ("mf", attack, defense): [0, 1, 2] for attack in ("none", "a_hum", "lie") for defense in ("none", "median")}
 
 
 def test_the_command_writes_checks_and_draws_the_page(kept, capsys):
   arguments = ["results", f"--docs={kept}"]
-  assert command.main(arguments) == command_line.DONE and (kept / "matrix.md").is_file()
+  assert (kept / "images" / "matrix.png").read_bytes().startswith(b"\x89PNG")
   assert command.main([*arguments, "--check"]) == command_line.DONE
   (kept / "matrix.md").write_text("another")
   assert command.main([*arguments, "--check"]) == command_line.FAILED
   error = capsys.readouterr().err
   assert "matrix.md is not what docs/results make" in error and error.count("\n") == 1
-  assert command._draw_matrix(kept) == command_line.DONE
-  assert (kept / "images" / "matrix.png").read_bytes().startswith(b"\x89PNG")
+  assert command.main(arguments) == command_line.DONE
+  assert (kept / "matrix.md").read_text(encoding="utf-8").startswith("# Every attack against every defense")
 
 
 def test_without_results_the_page_says_how_many_are_missing(tmp_path):
@@ -182,15 +195,15 @@ def test_without_results_the_page_says_how_many_are_missing(tmp_path):
   assert "| mf | 0-2 | 0 | 891 | 0 |" in text and "png" not in text
 
 
-def test_the_page_in_the_docs_is_what_the_kept_results_make():
+def test_the_page_in_the_docs_is_what_the_kept_results_make(monkeypatch):
+  monkeypatch.setitem(RECIPES, "matrix", MATRIX)
   assert (DOCS / "matrix.md").read_text(encoding="utf-8") == matrix_page(DOCS / "results" / "matrix.csv")
 
 
-def test_rows_are_found_by_what_was_run(cells):
-  import polars as pl
-
-  some = cells[:3]
-  frame = pl.DataFrame([{"config_hash": cell.hash, "hr@10": 0.5} for cell in some])
+def test_rows_are_found_by_what_was_run():
+  cells = expand(SMALL.settings, {})
+  frame = pl.DataFrame([{"config_hash": cell.hash, "hr@10": 0.5} for cell in cells[:2]])
   found = runs_of(cells, frame)
-  assert sum(map(len, found.values())) == 3
-  assert found[some[0].flat["model"], some[0].flat["attack"], some[0].flat["defense"]][some[0].config.seed]["hr@10"] == 0.5
+  assert sum(map(len, found.values())) == 2
+  flat = cells[0].flat
+  assert found[flat["model"], flat["attack"], flat["defense"]][flat["seed"]]["hr@10"] == 0.5
