@@ -33,6 +33,7 @@ from experiments.recipes.gdmpd_ml1m import (
   GDMPD_TABLE4,
 )
 from experiments.recipes.items import ITEMS, PAPERS, Item
+from experiments.recipes.matrix import MATRIX
 from experiments.recipes.models_ml100k import MODELS_ML100K
 from experiments.recipes.pieck_figures import PIECK_FIGURE5, PIECK_FIGURE7
 from experiments.recipes.pieck_ncf import PIECK_TABLE3_NCF, PIECK_TABLE4_NCF
@@ -75,6 +76,7 @@ RECIPES: dict[str, Recipe] = {
   "gdmpd_figure5": GDMPD_FIGURE5,
   "gdmpd_figure7": GDMPD_FIGURE7,
   "images_demo": IMAGES_DEMO,
+  "matrix": MATRIX,
   "models_ml100k": MODELS_ML100K,
   "pieck_table3": PIECK_TABLE3,
   "pieck_table3_amazon": PIECK_TABLE3_AMAZON,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from experiments.recipes.cluster import CLUSTER, CLUSTER_SETTINGS, CLUSTER_SETTINGS_FROM
+from experiments.recipes.drawing import Drawing
 from experiments.recipes.recipe import Figure, Recipe
 
 _METRICS = ("hr@5", "ndcg@5")
@@ -102,6 +103,12 @@ CLUSTER_FIGURE2 = Recipe(
   ),
   metrics=_METRICS,
   settings_from=(*CLUSTER_SETTINGS_FROM, "the scale of FL-WBC's noise is not stated: its published code's"),
+  drawings=(
+    Drawing(
+      "cluster_figure2", "attacks against groups of defenses", "bars", ("defense",), ("attack",), ("hr@5",),
+      dashed={"attack": "none", "defense": "none"},
+    ),
+  ),
 )
 
 CLUSTER_FIGURE3 = Recipe(
@@ -116,4 +123,10 @@ CLUSTER_FIGURE3 = Recipe(
   ),
   metrics=(*_METRICS, "attack_clusters", "attack_loss"),
   settings_from=CLUSTER_SETTINGS_FROM,
+  drawings=(
+    Drawing(
+      "cluster_figure3", "adaptive clustering by the first number of clusters", "lines",
+      ("cluster.initial_clusters",), ("cluster.adaptive",), ("hr@5",), dashed={"attack": "none"},
+    ),
+  ),
 )

@@ -1,5 +1,6 @@
 """FedRecAttack, Table VIII: other model poisoning, on MovieLens-1M; and Figure 3, the course of training."""
 
+from experiments.recipes.drawing import EPOCH, Drawing
 from experiments.recipes.fedrecattack import (
   FEDRECATTACK,
   FEDRECATTACK_METRICS,
@@ -48,6 +49,16 @@ FEDRECATTACK_TABLE8 = Recipe(
 _CURVES = {
   **FEDRECATTACK_SETTINGS, "dataset": "ml-100k,ml-1m,steam-200k", "eval.every": "1", "eval.candidates": "sampled,all",
 }
+
+
+def _curves(name: str, candidates: str, among: str) -> Drawing:
+  """Loss above and hits below, a panel for each data set, a line for each share of malicious users."""
+  return Drawing(
+    name, f"training loss and HR@10 among {among}", "lines", (EPOCH,), ("attack", "attacker.malicious_ratio"),
+    ("train_loss", "hr@10"), where={"eval.candidates": candidates}, panels_by=("dataset",),
+  )
+
+
 FEDRECATTACK_FIGURE3 = Recipe(
   title="FedRecAttack Figure 3, loss and HR@10 (among 100 and among all items) over epochs, MF on three sets",
   reference=f"{FEDRECATTACK}, Figure 3, which prints no numbers",
@@ -57,4 +68,8 @@ FEDRECATTACK_FIGURE3 = Recipe(
   ),
   metrics=("hr@10", *FEDRECATTACK_METRICS, "train_loss", "train_loss_l2"),
   settings_from=FEDRECATTACK_SETTINGS_FROM,
+  drawings=(
+    _curves("fedrecattack_figure3", "sampled", "100 items"),
+    _curves("fedrecattack_figure3_all_items", "all", "all items"),
+  ),
 )

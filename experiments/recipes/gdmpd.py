@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from experiments.recipes.drawing import EPOCH, Drawing
 from experiments.recipes.psmu import BLIND_MODELS
 from experiments.recipes.recipe import Recipe
 
@@ -19,6 +20,31 @@ _SETTINGS: Mapping[str, str] = {
   "images.size": "32",
 }
 _METRICS = ("er@5", "target_ndcg@10", "ndcg@20")
+
+
+def drawing_of_shares(name: str) -> Drawing:
+  """Figure 4: exposure by the share of malicious users, a panel for each model."""
+  return Drawing(
+    name, "PSMU by the share of malicious users", "lines", ("attacker.malicious_ratio",), ("attack",), ("er@5",),
+    panels_by=("model",),
+  )
+
+
+def drawing_of_attacks(name: str) -> Drawing:
+  """Figure 5: exposure over epochs under each attack by pictures, a panel for each model."""
+  return Drawing(
+    name, "attacks by pictures", "lines", (EPOCH,), ("attack",), ("er@5",), where={"defense": "none"},
+    panels_by=("model",),
+  )
+
+
+def drawing_of_purification(name: str) -> Drawing:
+  """Figure 7: exposure over epochs under PSMU++ with each purification, a panel for each model."""
+  return Drawing(
+    name, "PSMU++ against purification", "lines", (EPOCH,), ("defense",), ("er@5",), where={"attack": "psmu_pp"},
+    panels_by=("model",),
+  )
+
 
 IMAGES_DEMO = Recipe(
   title="attacks by images and GDMPD on embedded data and drawn covers",
@@ -55,6 +81,7 @@ GDMPD_ML100K = Recipe(
     },
   ),
   metrics=_METRICS,
+  drawings=(drawing_of_attacks("gdmpd_figure5_ml100k"), drawing_of_purification("gdmpd_figure7_ml100k")),
 )
 
 # Of 943 users: one, two, four, nine and fourteen. Figure 4 has 0.1 to 3 % of 6,040.
@@ -74,4 +101,5 @@ VISUAL_SHARES_ML100K = Recipe(
     *({**_PSMU, **_POSTERS, "model": model} for model in ("vncf", "lightvgcn")),
   ),
   metrics=_METRICS,
+  drawings=(drawing_of_shares("gdmpd_figure4_ml100k"),),
 )

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from experiments.recipes.gdmpd import GDMPD
+from experiments.recipes.drawing import EPOCH, Drawing, Panel
+from experiments.recipes.gdmpd import GDMPD, drawing_of_attacks, drawing_of_purification, drawing_of_shares
 from experiments.recipes.psmu import BLIND_MODELS
 from experiments.recipes.recipe import Figure, Recipe
 
@@ -95,6 +96,16 @@ GDMPD_FIGURE3 = Recipe(
   ),
   settings_from=_SETTINGS_FROM,
   missing=(_NO_AMAZON,),
+  drawings=(
+    Drawing(
+      "gdmpd_figure3", "model poisoning without and with pictures", "lines", (EPOCH,), ("attack", "images.source"),
+      ("er@5",), where={"attack": ("a_hum", "psmu")},
+      panels=(
+        Panel("NCF without and with pictures", {"model": ("ncf", "vncf")}),
+        Panel("LightGCN without and with pictures", {"model": ("lightgcn", "lightvgcn")}),
+      ),
+    ),
+  ),
 )
 
 GDMPD_FIGURE4 = Recipe(
@@ -106,6 +117,7 @@ GDMPD_FIGURE4 = Recipe(
   metrics=_METRICS,
   settings_from=_SETTINGS_FROM,
   missing=(_NO_AMAZON,),
+  drawings=(drawing_of_shares("gdmpd_figure4"),),
 )
 
 # The last epoch of the curves, as the text tells them.
@@ -125,6 +137,7 @@ GDMPD_FIGURE5 = Recipe(
   ),
   settings_from=_SETTINGS_FROM,
   missing=(_NO_AMAZON,),
+  drawings=(drawing_of_attacks("gdmpd_figure5"),),
 )
 
 GDMPD_FIGURE7 = Recipe(
@@ -139,4 +152,5 @@ GDMPD_FIGURE7 = Recipe(
   ),
   settings_from=_SETTINGS_FROM,
   missing=(_NO_AMAZON,),
+  drawings=(drawing_of_purification("gdmpd_figure7"),),
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from experiments.recipes.drawing import EPOCH, Drawing
 from experiments.recipes.pieck import PIECK_ML100K, PIECK_SETTINGS_FROM, percents
 from experiments.recipes.pieck_ncf import NCF_SETTINGS
 from experiments.recipes.pieck_table3 import EXPOSURE_AND_HITS, FEDRECA_APART, TABLE3
@@ -42,7 +43,12 @@ def _blocks(dataset: str) -> list[Mapping[str, str]]:
   return [{**PIECK_ML100K, **both, **of_mf}, {**NCF_SETTINGS, **both}]
 
 
-def _recipe(name: str, dataset: str, printed: Mapping[str, tuple[tuple[float, float], ...]]) -> Recipe:
+def _recipe(
+  name: str,
+  dataset: str,
+  printed: Mapping[str, tuple[tuple[float, float], ...]],
+  drawings: tuple[Drawing, ...] = (),
+) -> Recipe:
   return Recipe(
     title=f"PIECK Table III, MF and NCF on {name}",
     reference=TABLE3,
@@ -55,10 +61,17 @@ def _recipe(name: str, dataset: str, printed: Mapping[str, tuple[tuple[float, fl
     ),
     settings_from=PIECK_SETTINGS_FROM,
     missing=FEDRECA_APART,
+    drawings=drawings,
   )
 
 
-PIECK_TABLE3_ML1M = _recipe("ML-1M", "ml-1m", _ML1M)
+PIECK_TABLE3_ML1M = _recipe("ML-1M", "ml-1m", _ML1M, (
+  Drawing(
+    "pieck_figure6", "(a) the course of training; (b), the costs, is python -m experiments.attack_costs", "lines",
+    (EPOCH,), ("attack",), EXPOSURE_AND_HITS, where={"attack": ("none", "pieck_ipe", "pieck_uea")},
+    panels_by=("model",),
+  ),
+))
 PIECK_TABLE3_AMAZON = _recipe("Amazon Digital Music", "amazon-digital-music", _AMAZON)
 PIECK_TABLE3_FEDRECA = Recipe(
   title="PIECK Table III, FedRecA without its prior knowledge, MF and NCF on three sets",

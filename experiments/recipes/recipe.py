@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from experiments.recipes.drawing import Drawing
+
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
@@ -35,6 +37,7 @@ class Recipe:
     figures: what the paper prints; none for a plot that prints no numbers.
     settings_from: where the settings are stated, a line each.
     missing: what the table has and this recipe does not, and why, a line each; it is said with the results.
+    drawings: figures that are drawn of the results.
   """
 
   title: str
@@ -44,3 +47,4 @@ class Recipe:
   figures: tuple[Figure, ...] = ()
   settings_from: tuple[str, ...] = ()
   missing: tuple[str, ...] = ()
+  drawings: tuple[Drawing, ...] = ()

@@ -1,5 +1,6 @@
 """Spattack, Figures 3, 4 and 5: rules and shares, FedGNN, start epochs. None of them prints numbers."""
 
+from experiments.recipes.drawing import EPOCH, Drawing
 from experiments.recipes.models_ml100k import SPATTACK
 from experiments.recipes.recipe import Recipe
 from experiments.recipes.spattack import (
@@ -36,6 +37,12 @@ SPATTACK_FIGURE3 = Recipe(
   ),
   metrics=SPATTACK_METRICS,
   settings_from=SPATTACK_SETTINGS_FROM,
+  drawings=(
+    Drawing(
+      "spattack_figure3", "rules against shares of malicious clients", "bars", ("defense",),
+      ("attacker.malicious_ratio",), ("hr@10", "ndcg@10"), panels_by=("attack",), everywhere={"attack": "none"},
+    ),
+  ),
 )
 
 _TEN_PERCENT = {
@@ -47,6 +54,9 @@ SPATTACK_FIGURE4 = Recipe(
   settings=({**_TEN_PERCENT, "model": "fedgnn", "defense": "none,median"},),
   metrics=SPATTACK_METRICS,
   settings_from=(*SPATTACK_SETTINGS_FROM, "Section RQ3 (10 %); FedGNN trained as MF is our reading"),
+  drawings=(
+    Drawing("spattack_figure4", "FedGNN, mean and median", "bars", ("defense",), ("attack",), ("hr@10", "ndcg@10")),
+  ),
 )
 SPATTACK_FIGURE5 = Recipe(
   title="Spattack Figure 5, start epochs, MF on Steam-200K",
@@ -59,4 +69,10 @@ SPATTACK_FIGURE5 = Recipe(
   ),
   metrics=SPATTACK_METRICS,
   settings_from=(*SPATTACK_SETTINGS_FROM, "Section RQ4 (10 %, mean)"),
+  drawings=(
+    Drawing(
+      "spattack_figure5", "start epochs", "lines", (EPOCH,), ("attacker.start_epoch",), ("hr@10", "ndcg@10"),
+      panels_by=("attack",), everywhere={"attack": "none"},
+    ),
+  ),
 )

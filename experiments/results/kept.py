@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import pathlib
@@ -12,7 +13,7 @@ import polars as pl
 
 from experiments.atomic_files import new_file
 from experiments.errors import UsageError
-from experiments.grid import Cell, cell_name, expand, varying_fields
+from experiments.grid import AXES, Cell, cell_name, expand, varying_fields
 from experiments.recipes import RECIPES, Recipe
 from experiments.results.cell_files import gather_results
 from experiments.results.paths import finished_config, finished_dirs
@@ -44,10 +45,16 @@ def settings_digest(flat: Mapping[str, Any]) -> str:
   Args:
     flat: the configuration by dotted name.
   """
-  axes = {name: flat[name] for name in ("dataset", "model", "attack", "defense", "seed")}
-  defaults = from_flat(axes).flat()
+  axes = {name: flat[name] for name in AXES}
+  defaults = _defaults(*(flat[name] for name in AXES[:-1]))
   chosen = {name: value for name, value in flat.items() if name in axes or value != defaults.get(name)}
   return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=10_000)
+def _defaults(dataset: str, model: str, attack: str, defense: str) -> dict[str, Any]:
+  """The configuration of these axes alone, whatever the seed."""
+  return from_flat({"dataset": dataset, "model": model, "attack": attack, "defense": defense}).flat()
 
 
 def keep(recipe_name: str, out_dir: pathlib.Path, file: pathlib.Path) -> int:
@@ -66,15 +73,9 @@ def keep(recipe_name: str, out_dir: pathlib.Path, file: pathlib.Path) -> int:
   """
   recipe = RECIPES[recipe_name]
   measured = {row["config_hash"]: row for row in gather_results(out_dir).iter_rows(named=True)}
-  contents = [finished_config(folder) for folder in finished_dirs(out_dir)]
-  finished = {settings_digest(one["config"]): measured[one["config_hash"]] for one in contents if one is not None}
   cells = expand(recipe.settings, {})
   varying = varying_fields(cells)
-  rows = [
-    _row(cell, finished[digest], recipe, varying)
-    for cell in cells
-    if (digest := settings_digest(cell.flat)) in finished
-  ]
+  rows = [_row(cell, measured[found], recipe, varying) for cell, found in finished_in(out_dir, cells)]
   if not rows:
     raise UsageError(f"--keep={recipe_name}: none of its {len(cells)} cells is finished in {out_dir}")
   schema = {name: pl.String for name in _TEXTS} | {"seed": pl.Int64, _DIVERGED: pl.Int64}
@@ -82,6 +83,18 @@ def keep(recipe_name: str, out_dir: pathlib.Path, file: pathlib.Path) -> int:
   with new_file(file) as temporary:
     pl.DataFrame(rows, schema_overrides=schema).write_csv(temporary)
   return len(rows)
+
+
+def finished_in(out_dir: pathlib.Path, cells: Sequence[Cell]) -> list[tuple[Cell, str]]:
+  """The cells that are finished in a sweep's folder, with the names of their folders there.
+
+  Args:
+    out_dir: folder of a sweep.
+    cells: of a recipe, without what their data files hold.
+  """
+  contents = [finished_config(folder) for folder in finished_dirs(out_dir)]
+  names = {settings_digest(one["config"]): str(one["config_hash"]) for one in contents if one is not None}
+  return [(cell, names[digest]) for cell in cells if (digest := settings_digest(cell.flat)) in names]
 
 
 def read_kept(recipe_name: str, file: pathlib.Path) -> Kept:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from experiments.recipes import GROUPS, ITEMS, PAPERS, RECIPES, Item
 from experiments.results.kept import Kept, read_kept
+from experiments.results.matrix_page import NAME as MATRIX
 from experiments.results.report import MEAN_NOTE, recipe_table
 from experiments.tables import Table, markdown
 from experiments.verdicts import OUTCOMES, RULE
@@ -41,8 +42,8 @@ def page(folder: pathlib.Path) -> str:
     DataError: naming the file, and the line, if kept results are not of the recipes as they are.
   """
   for file in sorted(folder.glob("*.csv")):
-    if file.stem not in GROUPS["all"]:
-      raise DataError(f"{file}: no recipe of a paper is named {file.stem}")
+    if file.stem not in (*GROUPS["all"], MATRIX):
+      raise DataError(f"{file}: neither a recipe of a paper nor the matrix is named {file.stem}")
   kept = {name: read_kept(name, csv_of(folder, name)) for name in GROUPS["all"] if csv_of(folder, name).is_file()}
   tables = {name: _table(name, found) for name, found in kept.items()}
   parts = [_HEAD, f"{RULE}\n", f"{MEAN_NOTE}\n", markdown(_of_papers(tables))]

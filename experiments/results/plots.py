@@ -178,8 +178,8 @@ def _finish_panel(axis: Axes, title: str, *, last: bool) -> None:
     axis.tick_params(labelbottom=True)
 
 
-def draw_legend(figure: Figure, names: Sequence[str]) -> None:
-  """Puts a legend of lines, in the order of their numbers, above a figure."""
+def draw_legend(figure: Figure, names: Sequence[str], *, title: str = "") -> None:
+  """Puts a legend of lines, in the order of their numbers, above a figure, and a title above that."""
   from matplotlib.lines import Line2D
 
   handles = [
@@ -193,6 +193,8 @@ def draw_legend(figure: Figure, names: Sequence[str]) -> None:
     )
     for number, name in enumerate(names)
   ]
-  legend = figure.legend(handles=handles, loc="outside upper center", ncols=min(len(names), 4), frameon=False)
+  legend = figure.legend(
+    handles=handles, loc="outside upper center", ncols=min(len(names), 4), frameon=False, title=title or None
+  )
   for text in legend.get_texts():
     text.set_parse_math(False)

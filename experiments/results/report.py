@@ -50,12 +50,13 @@ def group_by_seed(cells: Sequence[Cell]) -> list[Group]:
   """Pools seeds, in the order of the cells."""
   groups: dict[str, Group] = {}
   for cell in cells:
-    key = _hash_without_seed(cell.flat)
+    key = hash_without_seed(cell.flat)
     groups.setdefault(key, Group(cell.flat, [])).cells.append(cell)
   return list(groups.values())
 
 
-def _hash_without_seed(flat: Mapping[str, Any]) -> str:
+def hash_without_seed(flat: Mapping[str, Any]) -> str:
+  """What all seeds of a configuration have in common."""
   return from_flat({**flat, "seed": 0}).hash()
 
 
@@ -96,7 +97,7 @@ def summarise(
   chosen = shown_metrics(metrics or _PREFERRED_METRICS, results.columns, exposure=has_targets(cells))
   groups = group_by_seed(cells)
   paper = [
-    _figures_of(group.flat, figures) if _hash_without_seed(group.flat) in figures_of else {} for group in groups
+    printed_of(group.flat, figures) if hash_without_seed(group.flat) in figures_of else {} for group in groups
   ]
   printed = [name for name in chosen if any(name in values for values in paper)]
   header = [*labels, "seeds"]
@@ -148,7 +149,8 @@ def shown_metrics(wanted: Sequence[str], columns: Sequence[str], *, exposure: bo
   return found
 
 
-def _figures_of(flat: Mapping[str, Any], figures: Sequence[Figure]) -> dict[str, Printed]:
+def printed_of(flat: Mapping[str, Any], figures: Sequence[Figure]) -> dict[str, Printed]:
+  """What a paper prints of a configuration, by metric."""
   result: dict[str, Printed] = {}
   own = with_unset(flat)
   for figure in figures:
@@ -212,8 +214,8 @@ def recipe_table(
   if overrides:
     changed = " ".join(f"--{name}={value}" for name, value in overrides.items())
     notes.append(f"The recipe was changed by {changed}.")
-  own = {_hash_without_seed(cell.flat) for cell in expand(recipe.settings, {})}
-  if recipe.figures and any(_hash_without_seed(cell.flat) not in own for cell in cells):
+  own = {hash_without_seed(cell.flat) for cell in expand(recipe.settings, {})}
+  if recipe.figures and any(hash_without_seed(cell.flat) not in own for cell in cells):
     notes.append("The paper's figures stand beside the recipe's own settings alone, and not beside rows of others.")
   return summarise(
     cells, results, title=recipe.title, metrics=recipe.metrics, figures=recipe.figures, figures_of=own, notes=notes

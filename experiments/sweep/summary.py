@@ -15,6 +15,7 @@ from experiments.recipes import RECIPES
 from experiments.results.attack_costs import compare_with_unattacked
 from experiments.results.cell_files import gather_results, rebuild_results, versions_of, warnings_of
 from experiments.results.courses import courses_of, plot_courses
+from experiments.results.figures import draw_recipe
 from experiments.results.paths import failure_file, is_finished, reason_in
 from experiments.results.plots import PlotError, plot_utility_exposure
 from experiments.results.report import recipe_table, summarise
@@ -52,7 +53,8 @@ def conclude(options: Options, cells: Sequence[Cell], failures: Mapping[str, str
   finished = [cell for cell in cells if is_finished(options.out_dir, cell)]
   if finished:
     tables = tables_of(options, finished, results)
-    for show in (functools.partial(_show_tables, tables), _draw_curves, _draw_images):
+    figures = functools.partial(_draw_figures, cells)
+    for show in (functools.partial(_show_tables, tables), _draw_curves, figures, _draw_images):
       try:
         show(options, finished, console)
       except (PlotError, OSError) as error:
@@ -85,7 +87,7 @@ def _draw_curves(options: Options, finished: Sequence[Cell], console: Console) -
   """Utility and exposure, and what else a recipe shows; of several recipes each has pictures of its own."""
   several = len(options.recipes) > 1
   for name in options.recipes or (None,):
-    cells = _finished_of(name, options, finished) if name is not None and several else finished
+    cells = _those_of(name, options, finished) if name is not None and several else finished
     if not cells:
       continue
     ending = f"_{name}.png" if several else ".png"
@@ -98,10 +100,19 @@ def _draw_curves(options: Options, finished: Sequence[Cell], console: Console) -
       print_line(console, f"Picture: {options.out_dir / f'courses{ending}'}")
 
 
-def _finished_of(name: str, options: Options, finished: Sequence[Cell]) -> list[Cell]:
-  """The finished cells of one of the recipes."""
+def _draw_figures(cells: Sequence[Cell], options: Options, finished: Sequence[Cell], console: Console) -> None:
+  """The figures of the recipes, as their papers arrange them."""
+  for name in options.recipes:
+    if RECIPES[name].drawings:
+      of_recipe = _those_of(name, options, cells)
+      for file in draw_recipe(RECIPES[name], of_recipe, _those_of(name, options, finished), options.out_dir):
+        print_line(console, f"Figure: {file}")
+
+
+def _those_of(name: str, options: Options, cells: Sequence[Cell]) -> list[Cell]:
+  """The cells of one of the recipes."""
   own = {cell.without_data for cell in cells_of_recipe(name, options)}
-  return [cell for cell in finished if cell.without_data in own]
+  return [cell for cell in cells if cell.without_data in own]
 
 
 def _draw_images(options: Options, finished: Sequence[Cell], console: Console) -> None:
@@ -116,7 +127,7 @@ def tables_of(options: Options, finished: Sequence[Cell], results: pl.DataFrame)
   """A table per recipe, or one of the grid; the comparison with runs without attack; what every round tells."""
   tables = []
   for name in options.recipes:
-    cells = _finished_of(name, options, finished)
+    cells = _those_of(name, options, finished)
     if cells:
       notes = [QUICK_NOTE] if options.scale == "quick" else []
       tables.append(recipe_table(RECIPES[name], cells, results, options.settings, notes))

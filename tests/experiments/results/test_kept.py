@@ -131,7 +131,7 @@ def test_the_page_counts_verdicts(sweep, tmp_path):
 
 def test_a_file_of_no_recipe_is_named(tmp_path):
   (tmp_path / "unheard.csv").write_text("seed\n1\n")
-  with pytest.raises(DataError, match="no recipe of a paper is named unheard"):
+  with pytest.raises(DataError, match="neither a recipe of a paper nor the matrix is named unheard"):
     page.page(tmp_path)
 
 
@@ -152,7 +152,7 @@ def test_the_command(sweep, tmp_path, capsys):
 @pytest.mark.parametrize(
   ("flags", "message"),
   [
-    (("--keep=unheard",), "--keep must be a comma list of tiny, got 'unheard'"),
+    (("--keep=unheard",), "--keep must be a comma list of tiny, matrix, got 'unheard'"),
     (("--keep=tiny", "--out_dir=nowhere"), "none of its 10 cells is finished in nowhere"),
     (("--keep=tiny", "--check"), "--check changes nothing"),
     (("--docs=nowhere",), "--docs: nowhere is no folder"),
