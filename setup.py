@@ -23,12 +23,13 @@ setup(
   license="Apache-2.0",
   python_requires=">=3.11",
   packages=find_packages(include=["fedrecjax*", "experiments*"]),
-  package_data={"fedrecjax": ["py.typed"]},
+  package_data={"fedrecjax": ["py.typed"], "experiments.report": ["templates/*"]},
   install_requires=[
     "absl-py>=2.0",
     "chex>=0.1.92",
     "flax>=0.12",
     "jax>=0.10,<0.13",
+    "jinja2>=3.1",
     "numpy>=1.26",
     "optax>=0.2.4",
     "orbax-checkpoint>=0.11",
@@ -44,6 +45,6 @@ setup(
     "efficientnet": EFFICIENTNET,
     "ray": ["ray>=2.30"],
     "docs": ["mkdocs>=1.6"],
-    "test": ["mypy>=1.11", "pytest>=8.0", "pytest-xdist>=3.7", "ruff>=0.6", *SLURM, *PLOTS, *PLAIN, *EFFICIENTNET],
+    "test": ["mypy>=1.11", "pytest>=8.0", "pytest-xdist>=3.7", "ruff>=0.6", "selenium>=4.20", *SLURM, *PLOTS, *PLAIN, *EFFICIENTNET],
   },
 )
