@@ -69,11 +69,12 @@ def _work(argv: Sequence[str]) -> int:
     raise UsageError(f"--format={drawn[0]} does not go with --compare, which makes tables")
   given = values["out_dir"].value
   out_dir = pathlib.Path(given) if given else places[0] if len(places) == 1 else pathlib.Path("results/report")
-  use_folder(out_dir)
   if compared:
     with gathered(places[:1]) as first, gathered(places[1:]) as second:
+      use_folder(out_dir)
       return _say(_texts(comparison_of(first, second), out_dir, formats))
   with gathered(places) as found:
+    use_folder(out_dir)
     return _say(_files(found, out_dir, formats, drawn))
 
 

@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 import polars as pl
 
-from experiments.grid import AXES, Cell, cell_name, label, varying_fields
+from experiments.grid import Cell, cell_name, label, varying_fields
 from experiments.recipes import RECIPES
 from experiments.report.charts import Chart, charts_of
 from experiments.report.findings import counted, diverged_line, settings_rows, stands_out, what_ran
 from experiments.report.folders import Gathered
 from experiments.report.heat_maps import HeatMap, heat_map
 from experiments.report.measured import measured, metrics_of
-from experiments.report.rerun import rerun_command
+from experiments.report.rerun import defaults_of, rerun_command
 from experiments.results.attack_costs import compare_with_unattacked
 from experiments.results.cell_files import versions_of, warnings_of
 from experiments.results.courses import courses_of
@@ -28,7 +28,6 @@ from experiments.results.report import has_targets, label_fields, recipe_table, 
 from experiments.results.round_tables import detection_table, stealth_table
 from experiments.results.uploaded_images import draw_images
 from experiments.tables import Table
-from fedrecjax.config import from_flat
 from fedrecjax.version import __version__
 
 EXPOSURE, UTILITY = "exposure of the targets", "utility for benign users"
@@ -290,15 +289,6 @@ def _seconds(value: object) -> str:
 
 
 def _settings(cells: Sequence[Cell]) -> Table:
-  defaults: dict[tuple[object, ...], dict[str, object]] = {}
-
-  def defaults_of(cell: Cell) -> dict[str, object]:
-    axes = {name: cell.flat[name] for name in AXES if name != "seed"}
-    key = tuple(axes.values())
-    if key not in defaults:
-      defaults[key] = from_flat(axes).flat()
-    return defaults[key]
-
   return Table("Settings, what differs from its default first", ("field", "value", "default"),
                tuple(settings_rows(cells, defaults_of)), 3)
 

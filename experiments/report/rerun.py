@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
+from typing import Any
 
 from experiments.grid import AXES, Cell, shown
 from fedrecjax.config import from_flat
 
+_METHODS = tuple(name for name in AXES if name != "seed")
 _AGAIN = "results/again"
 
 
@@ -16,11 +19,22 @@ def rerun_command(cell: Cell) -> str:
   Args:
     cell: whose fields are written where they differ from their defaults.
   """
-  axes = {name: cell.flat[name] for name in AXES}
-  defaults = from_flat(axes).flat()
-  fields = [name for name, value in cell.flat.items() if name not in axes and value != defaults.get(name)]
+  defaults = defaults_of(cell)
+  fields = [name for name, value in cell.flat.items() if name not in AXES and value != defaults.get(name)]
   flags = [f"--{name}={_text(cell.flat[name])}" for name in (*AXES, *fields)]
   return shlex.join(["python", "-m", "experiments.sweep", *flags, f"--out_dir={_AGAIN}"])
+
+
+def defaults_of(cell: Cell) -> dict[str, Any]:
+  """The axes as they are by default, and the fields of the methods that a cell has."""
+  return _defaults(*(cell.flat[name] for name in _METHODS))
+
+
+@functools.cache
+def _defaults(*axes: str) -> dict[str, Any]:
+  own = from_flat(dict(zip(_METHODS, axes, strict=True))).flat()
+  plain = from_flat({}).flat()
+  return {**own, **{name: plain[name] for name in AXES}}
 
 
 def _text(value: object) -> str:

@@ -1,20 +1,21 @@
 """What a report says, from folders with invented results."""
 
+import json
 import shlex
 
 import pytest
 
 from experiments.errors import UsageError
 from experiments.grid import cell_name, expand
-from experiments.recipes import RECIPES
+from experiments.recipes import RECIPES, Figure, Recipe
 from experiments.report.asked import Asked, AskedRecipe, keep_asked, read_asked
 from experiments.report.charts import charts_of
 from experiments.report.comparison import comparison_of
 from experiments.report.content import report_of
+from experiments.report.findings import stands_out
 from experiments.report.folders import gathered
 from experiments.report.measured import Measured
 from experiments.report.rerun import rerun_command
-from experiments.report.findings import stands_out
 from experiments.results.cell_files import read_metrics
 from experiments.sweep.flags import parse_command_line
 from experiments.sweep.recipe_cells import blocks_of
@@ -134,8 +135,6 @@ def test_several_folders_are_one(sweep, report, tmp_path):
 
 
 def test_cells_that_are_not_understood_are_named(sweep, tmp_path):
-  import json
-
   folder = tmp_path / "out"
   write_invented(folder, sweep.cells[:2])
   file = folder / "cells" / sweep.cells[1].hash / "config.json"
@@ -156,17 +155,21 @@ def test_folders_without_results_are_refused(tmp_path, name, expected):
     pass
 
 
-def test_a_recipe_has_its_title_and_verdicts(tmp_path):
-  recipe = RECIPES["pieck_table4"]
-  cells = [cell for cell in expand(recipe.settings, {}) if cell.config.seed < 5][:10]
-  write_invented(tmp_path, cells)
-  keep_asked(tmp_path, Asked({}, {"pieck_table4": AskedRecipe(tuple(cell.hash for cell in cells), {}, ("A note",))}))
+def test_a_recipe_has_its_title_and_verdicts(tmp_path, monkeypatch):
+  recipe = Recipe("tiny table", "Nobody, 1999, Table I", ({"attack": "none", "train.epochs": "20", "seed": "0-4"},),
+                  ("hr@10",), (Figure({"attack": "none"}, {"hr@10": 0.9}),))
+  monkeypatch.setitem(RECIPES, "tiny", recipe)
+  cells, others = expand(recipe.settings, {}), expand([{}], {"attack": "random", "train.epochs": "20"})
+  write_invented(tmp_path, [*cells, *others])
+  keep_asked(tmp_path, Asked({}, {"tiny": AskedRecipe(tuple(cell.hash for cell in cells), {}, ("A note",))}))
   with gathered([tmp_path]) as found:
     report = report_of(found)
-  assert report.title.lower() == recipe.title.lower()
-  table = part(report, "results").tables[0]
-  assert any(name.endswith(" verdict") for name in table.header) and "A note." in table.notes
-  assert report.summary[1].startswith("Beside the paper's figures: ")
+  assert report.title == "Tiny table"
+  table = part(report, "results-tiny").tables[0]
+  assert "hr@10 verdict" in table.header and "A note." in table.notes and len(table.rows) == 1
+  assert report.summary[1] == "`tiny`: Beside the paper's figures: 1 differs."
+  # What is of no recipe has a table of its own.
+  assert part(report, "results").tables[0].title == "Runs of no recipe"
 
 
 def test_what_was_asked_for_is_kept_once_and_read_together(tmp_path):
