@@ -45,6 +45,7 @@ setup(
     "efficientnet": EFFICIENTNET,
     "ray": ["ray>=2.30"],
     "docs": ["mkdocs>=1.6"],
-    "test": ["mypy>=1.11", "pytest>=8.0", "pytest-xdist>=3.7", "ruff>=0.6", "selenium>=4.20", *SLURM, *PLOTS, *PLAIN, *EFFICIENTNET],
+    "test": ["mypy>=1.11", "pytest>=8.0", "pytest-xdist>=3.7", "ruff>=0.6", "selenium>=4.20", *SLURM, *PLOTS, *PLAIN,
+             *EFFICIENTNET],
   },
 )

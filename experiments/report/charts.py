@@ -116,7 +116,8 @@ def charts_of(cells: Sequence[Cell], out_dir: pathlib.Path, metrics: Mapping[str
     for title, members in of_panel.items():
       points = np.unique(np.concatenate([run["epoch"].to_numpy() for _, own in members for run in own]))
       made.append(Panel(title, points.tolist(), [
-        _line(named_by(group.flat, lines), names, [cell.config.seed for cell in group.cells], own, metric, points, scale)
+        _line(named_by(group.flat, lines), names, [cell.config.seed for cell in group.cells], own, metric, points,
+              scale)
         for group, own in members
       ]))
     used = [name for name in names if any(line.name == name for panel in made for line in panel.lines)]

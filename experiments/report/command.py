@@ -63,7 +63,8 @@ def _work(argv: Sequence[str]) -> int:
       raise UsageError(f"--format must be a comma list of {', '.join(known)}, got {one!r}")
   compared = values["compare"].value
   if not places or (compared and len(places) != 2):
-    raise UsageError(f"expected {'two folders' if compared else 'the folder of a sweep, or several'}, got {len(places)}")
+    expected = "two folders" if compared else "the folder of a sweep, or several"
+    raise UsageError(f"expected {expected}, got {len(places)}")
   drawn = [one for one in formats if one in _FIGURES]
   if compared and drawn:
     raise UsageError(f"--format={drawn[0]} does not go with --compare, which makes tables")

@@ -75,7 +75,8 @@ def comparison_of(first: Gathered, second: Gathered) -> Report:
     ("Means over the seeds that both folders have; change: mean over seeds of second minus first, seed by seed,"
      " ± half of its 95 % interval (Student's t).",),
   )
-  same = sum(all(one[name] == other[name] for name in metrics) for group in groups.values() for one, other in group.rows)
+  pairs = [pair for group in groups.values() for pair in group.rows]
+  same = sum(all(one[name] == other[name] for name in metrics) for one, other in pairs)
   summary = [
     f"{counted(len(common), 'run')} of {counted(len(groups), 'configuration')} are in both folders;"
     f" {same} of them came to the very same {', '.join(f'`{name}`' for name in metrics)}.",

@@ -180,9 +180,7 @@ def report_of(found: Gathered) -> Report:
       Part(f"curves{name}", f"Curves{of}", charts=tuple(charts)),
     ]
   parts += [
-    Part("cost", "What the attack costs benign users", tables=_there(compare_with_unattacked(found.cells, found.folder))),
-    Part("detection", "What the defence caught", tables=_there(detection_table(found.cells, found.folder))),
-    Part("stealth", "How far malicious uploads stand out", tables=_there(stealth_table(found.cells, found.folder))),
+    *_tables_of_all(found),
     _images(found),
     Part("runs", "Every run", ("The command beside each computes it again, into a folder of its own.",),
          runs=_runs(found)),
@@ -243,8 +241,11 @@ def _verdicts(table: Table) -> list[str]:
           if note.startswith("Verdicts: ")]
 
 
-def _there(table: Table | None) -> tuple[Table, ...]:
-  return () if table is None else (table,)
+def _tables_of_all(found: Gathered) -> list[Part]:
+  """Those that are of all cells together, each under its title."""
+  made = {"cost": compare_with_unattacked, "detection": detection_table, "stealth": stealth_table}
+  tables = {anchor: table(found.cells, found.folder) for anchor, table in made.items()}
+  return [Part(anchor, table.title, tables=(table,)) for anchor, table in tables.items() if table is not None]
 
 
 def _images(found: Gathered) -> Part:

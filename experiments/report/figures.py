@@ -74,7 +74,8 @@ def draw_heat_map(heat_map: HeatMap) -> Figure:
   axis.imshow(shares, cmap=_MAPS[heat_map.kind], vmin=0.0, vmax=1.15, aspect="auto")
   for place, (_, row) in enumerate(heat_map.rows):
     for column, square in enumerate(row):
-      text, color = ("-", "#777777") if square is None else (square.text, "white" if square.share > _WHITE_ABOVE else "black")
+      text = "-" if square is None else square.text
+      color = "white" if square is not None and square.share > _WHITE_ABOVE else "black"
       axis.text(column, place, text, ha="center", va="center", fontsize=9, color=color)
   axis.set_xticks(range(len(heat_map.columns)), list(heat_map.columns), rotation=30, ha="left", rotation_mode="anchor")
   axis.set_yticks(range(len(heat_map.rows)), [name for name, _ in heat_map.rows])

@@ -65,7 +65,7 @@ def stands_out(groups: Sequence[Measured], exposure: str, utility: str) -> list[
   """
   settings: dict[str, list[Measured]] = {}
   for group in groups:
-    settings.setdefault(_setting(group), []).append(group)
+    settings.setdefault(group.setting, []).append(group)
   lines = []
   for setting, members in list(settings.items())[:_MOST_SETTINGS]:
     found = [*_promotion(members, exposure), *_spoiling(members, utility), *_price(members, utility)]
@@ -79,21 +79,10 @@ def stands_out(groups: Sequence[Measured], exposure: str, utility: str) -> list[
   return lines
 
 
-def _setting(group: Measured) -> str:
-  """What two configurations have in common that differ in attack and defense alone."""
-  _, _, others = group.column.partition(", ")
-  axes = [f"`{group.flat[name]}`" for name in ("model", "dataset")]
-  return " on ".join(axes) + (f", {others}" if others else "")
-
-
-def _defense(group: Measured) -> str:
-  return shown(group.flat["defense"])
-
-
 def _promotion(groups: Sequence[Measured], metric: str) -> list[str]:
   """On attacks that promote items."""
   found = [group for group in groups if group.flat["attack"] not in {"none", *UNTARGETED} and group.values[metric]]
-  open_ = [group for group in found if _defense(group) == "none"]
+  open_ = [group for group in found if group.defense == "none"]
   lines = []
   if open_:
     strongest = max(open_, key=_by(metric))
@@ -109,8 +98,8 @@ def _promotion(groups: Sequence[Measured], metric: str) -> list[str]:
   worst = _worst_case(found, max(found, key=_by(metric), default=None), _by(metric))
   if len(worst) > 1:
     best, weakest = min(worst, key=_by(metric)), max(worst, key=_by(metric))
-    lines.append(f"Under the attack that is worst for it, `{_defense(best)}` leaves `{metric}` at {_text(best, metric)}"
-                 f" (`{best.row}`), the least of {len(worst)} defenses; `{_defense(weakest)}` at"
+    lines.append(f"Under the attack that is worst for it, `{best.defense}` leaves `{metric}` at {_text(best, metric)}"
+                 f" (`{best.row}`), the least of {len(worst)} defenses; `{weakest.defense}` at"
                  f" {_text(weakest, metric)} (`{weakest.row}`).")
   return lines
 
@@ -118,7 +107,7 @@ def _promotion(groups: Sequence[Measured], metric: str) -> list[str]:
 def _spoiling(groups: Sequence[Measured], metric: str) -> list[str]:
   """On attacks that spoil recommendations for everybody."""
   found = [group for group in groups if group.flat["attack"] in UNTARGETED and group.values[metric]]
-  open_ = [group for group in found if _defense(group) == "none"]
+  open_ = [group for group in found if group.defense == "none"]
   clean = _unattacked(groups, metric, "none")
   if not open_ or clean is None:
     return []
@@ -133,14 +122,14 @@ def _price(groups: Sequence[Measured], metric: str) -> list[str]:
   """On what defenses cost without an attack."""
   clean = _unattacked(groups, metric, "none")
   defended = [group for group in groups
-              if group.flat["attack"] == "none" and _defense(group) != "none" and group.values[metric]]
+              if group.flat["attack"] == "none" and group.defense != "none" and group.values[metric]]
   if clean is None or not defended:
     return []
   dearest = min(defended, key=_by(metric))
   if clean - _value(dearest, metric) < _LEAST:
     return [f"Without attack no defense costs benign users anything that is seen: `{metric}` is {clean:.3f} without one"
             f" and at least {_value(dearest, metric):.3f} with one."]
-  return [f"Without attack `{_defense(dearest)}` costs benign users most: `{metric}` is {_text(dearest, metric)} with"
+  return [f"Without attack `{dearest.defense}` costs benign users most: `{metric}` is {_text(dearest, metric)} with"
           f" it, {clean:.3f} without a defense."]
 
 
@@ -152,10 +141,9 @@ def _worst_case(groups: Sequence[Measured], strongest: Measured | None, by: Call
   worst: dict[str, Measured] = {}
   tried: dict[str, set[str]] = {}
   for group in groups:
-    defense = _defense(group)
-    tried.setdefault(defense, set()).add(group.row)
-    if defense not in worst or by(group) > by(worst[defense]):
-      worst[defense] = group
+    tried.setdefault(group.defense, set()).add(group.row)
+    if group.defense not in worst or by(group) > by(worst[group.defense]):
+      worst[group.defense] = group
   return [group for name, group in worst.items() if name != "none" and strongest.row in tried[name]]
 
 
@@ -171,7 +159,7 @@ def _value(group: Measured, metric: str) -> float:
 
 def _unattacked(groups: Sequence[Measured], metric: str, defense: str) -> float | None:
   return next((group.mean(metric) for group in groups
-               if group.flat["attack"] == "none" and _defense(group) == defense), None)
+               if group.flat["attack"] == "none" and group.defense == defense), None)
 
 
 def _text(group: Measured, metric: str) -> str:

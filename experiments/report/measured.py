@@ -10,6 +10,7 @@ import polars as pl
 from experiments.grid import Cell
 from experiments.results.plots import drawn_metrics, line_fields, named_by, panel_fields
 from experiments.results.report import group_by_seed
+from fedrecjax.config import defense_parts, owner_of
 
 
 class Measured(NamedTuple):
@@ -19,6 +20,8 @@ class Measured(NamedTuple):
     flat: of its first cell.
     row: name of the attack with what of it varies.
     column: the defense and whatever else varies.
+    defense: with what of it varies.
+    setting: what runs have in common that differ in attack and defense alone, in words.
     values: of each metric those of the seeds that have one.
     num_seeds: finished, also diverged ones.
     num_diverged: of them.
@@ -27,6 +30,8 @@ class Measured(NamedTuple):
   flat: Mapping[str, Any]
   row: str
   column: str
+  defense: str
+  setting: str
   values: Mapping[str, tuple[float, ...]]
   num_seeds: int
   num_diverged: int
@@ -53,11 +58,15 @@ def measured(cells: Sequence[Cell], results: pl.DataFrame, metrics: Sequence[str
   """
   rows = {row["config_hash"]: row for row in results.iter_rows(named=True)}
   lines, panels = line_fields(cells), panel_fields(cells)
+  owners = {owner_of("defense", part) for cell in cells for part in defense_parts(cell.flat["defense"])}
+  of_defense = [name for name in panels if name == "defense" or name.partition(".")[0] in owners]
+  others = [name for name in panels if name not in of_defense and name not in ("dataset", "model")]
   found = []
   for group in group_by_seed(cells):
     own = [rows[cell.hash] for cell in group.cells]
     values = {name: tuple(one[name] for one in own if one.get(name) is not None) for name in metrics}
     diverged = sum(one.get("diverged_at_epoch") is not None for one in own)
-    row, column = named_by(group.flat, lines), named_by(group.flat, panels)
-    found.append(Measured(group.flat, row, column, values, len(own), diverged))
+    setting = f"`{group.flat['model']}` on `{named_by(group.flat, ['dataset', *others])}`"
+    names = (named_by(group.flat, fields) for fields in (lines, panels, of_defense))
+    found.append(Measured(group.flat, *names, setting, values, len(own), diverged))
   return found

@@ -19,7 +19,8 @@ _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
 
 def markdown_of(report: Report) -> str:
   """The summary and the tables as Markdown."""
-  lines = [f"# {_plain(report.title)}", "", _plain(report.origin), "", *(f"- {_plain(line)}" for line in report.summary)]
+  lines = [f"# {_plain(report.title)}", "", _plain(report.origin), ""]
+  lines += [f"- {_plain(line)}" for line in report.summary]
   if report.warnings:
     lines += ["", "To be known:", "", *(f"- {_plain(line)}" for line in report.warnings)]
   for part in report.parts:
@@ -62,7 +63,7 @@ def latex(text: str) -> str:
 
 
 def _figure(text: str) -> str:
-  """A text of a column of figures: a number, and half of its interval, are mathematics.
+  r"""A text of a column of figures: a number, and half of its interval, are mathematics.
 
   >>> _figure("0.5000 ±0.0100"), _figure("-"), _figure("-0.1")
   ('$0.5000 \\pm 0.0100$', '--', '$-0.1$')

@@ -31,8 +31,8 @@ def invented_result(cell: Cell, *, points: int = 10, users: int = 40) -> Result:
   flagged = defense == "norm_bound"
   counts = {f"{level}_{count}": np.full(4, 3.0 + place) for level in LEVELS for place, count in enumerate(COUNTS)}
   malicious = attack != "none"
-  stealth = {"malicious_clients": np.full(4, 2.0), "malicious_rows": np.full(4, 30.0), "benign_clients": np.full(4, 60.0),
-             "benign_rows": np.full(4, 80.0), "norm_percentile": np.full(4, 0.8)}
+  stealth = {"malicious_clients": np.full(4, 2.0), "malicious_rows": np.full(4, 30.0),
+             "benign_clients": np.full(4, 60.0), "benign_rows": np.full(4, 80.0), "norm_percentile": np.full(4, 0.8)}
   return Result(
     metrics={"epoch": at, "round": at * len(rounds), "hr@10": utility, "ndcg@10": utility * 0.6, "er@5": exposure * 0.9,
              "er@10": exposure, "train_loss": 0.7 - 0.4 * grown, "wall_s": at * 0.1},

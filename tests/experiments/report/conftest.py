@@ -11,8 +11,8 @@ from experiments.report.asked import Asked, keep_asked
 from tests.support.invented_sweep import write_invented
 
 AWKWARD = "a<b>&\"$x_%'.csv"
-GRID = {"dataset": AWKWARD, "attack": "none,explicit_boosting,pieck_uea", "defense": "none,norm_bound,median", "seed": "0-2",
-        "train.epochs": "20", "eval.ks": "5+10"}
+GRID = {"dataset": AWKWARD, "attack": "none,explicit_boosting,pieck_uea", "defense": "none,norm_bound,median",
+        "seed": "0-2", "train.epochs": "20", "eval.ks": "5+10"}
 
 
 class Sweep(NamedTuple):
@@ -32,7 +32,9 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
   cells = expand([{}], GRID)
   failed, unrun, diverged = (
     next(cell for cell in cells if (cell.flat["attack"], cell.flat["defense"], cell.config.seed) == wanted)
-    for wanted in (("pieck_uea", "median", 2), ("explicit_boosting", "median", 1), ("explicit_boosting", "norm_bound", 0))
+    for wanted in (
+      ("pieck_uea", "median", 2), ("explicit_boosting", "median", 1), ("explicit_boosting", "norm_bound", 0),
+    )
   )
   finished = [cell for cell in cells if cell not in (failed, unrun)]
   write_invented(folder, finished, diverged=[diverged.hash])

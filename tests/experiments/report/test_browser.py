@@ -21,7 +21,8 @@ def page(sweep):
   webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install fedrecjax[test]")
   options = webdriver.ChromeOptions()
   options.binary_location = BROWSER
-  for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1400,1000"):
+  for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1400,1000",
+                   "--force-prefers-reduced-motion"):
     options.add_argument(argument)
   options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
   driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
@@ -48,7 +49,7 @@ def test_it_loads_without_an_error_or_a_request(page):
 
 
 def test_tables_sort_by_a_click(page):
-  header = page.execute_script("return [...document.querySelectorAll('#results th')].map((head) => head.innerText.trim())")
+  header = page.execute_script("return [...document.querySelectorAll('#results th')].map((head) => head.innerText)")
   column = next(place for place, name in enumerate(header) if name.startswith("er@10"))
   before = texts(page, "results", column)
   button = page.find_elements("css selector", "#results th button")[column]
@@ -72,17 +73,19 @@ def test_tables_filter_by_words(page):
 def test_curves_tell_of_seeds(page):
   webdriver = pytest.importorskip("selenium.webdriver")
   drawing = page.find_element("css selector", "#curves .panel svg")
-  page.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", drawing)
+  page.execute_script("arguments[0].scrollIntoView({block: 'center'})", drawing)
   webdriver.ActionChains(page).move_to_element_with_offset(drawing, 150, -30).perform()
   tip = page.find_element("id", "tip")
   assert tip.is_displayed() and tip.text.startswith("epoch 20") and "pieck_uea, seeds 0: " in tip.text
   assert len(page.find_elements("css selector", "#curves .seeds .line")) == 3
+  page.execute_script("scrollTo(0, 0)")
   webdriver.ActionChains(page).move_to_element(page.find_element("css selector", "h1")).perform()
   assert not tip.is_displayed() and not page.find_elements("css selector", "#curves .seeds .line")
 
 
 def test_a_legend_shows_one_attack_alone(page):
-  shown = "return [...document.querySelectorAll('#curves .chart g[data-name]')].filter((g) => g.style.display !== 'none').length"
+  shown = ("return [...document.querySelectorAll('#curves .chart g[data-name]')]"
+           ".filter((line) => line.style.display !== 'none').length")
   all_lines = page.execute_script(shown)
   button = page.find_element("css selector", "#curves .legend button")
   button.click()

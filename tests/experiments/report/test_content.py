@@ -3,6 +3,7 @@
 import json
 import shlex
 
+import polars as pl
 import pytest
 
 from experiments.errors import UsageError
@@ -14,11 +15,12 @@ from experiments.report.comparison import comparison_of
 from experiments.report.content import report_of
 from experiments.report.findings import stands_out
 from experiments.report.folders import gathered
-from experiments.report.measured import Measured
+from experiments.report.measured import Measured, measured
 from experiments.report.rerun import rerun_command
 from experiments.results.cell_files import read_metrics
 from experiments.sweep.flags import parse_command_line
 from experiments.sweep.recipe_cells import blocks_of
+from tests.experiments.report.conftest import GRID
 from tests.support.invented_sweep import write_invented
 
 
@@ -35,13 +37,14 @@ def part(report, anchor):
 def test_what_ran_and_what_did_not(report, sweep):
   assert report.facts[0] == ("25 of 27", "runs finished") and ("1", "failed") in report.facts
   assert report.summary[0].startswith("25 runs of 9 configurations with 3 seeds: model `mf` on data set `a<b>")
-  assert "attacks `none`, `explicit_boosting`, `pieck_uea`, defenses `none`, `median`, `norm_bound`; 20 epochs each." in (
-    report.summary[0])
+  assert report.summary[0].endswith(
+    ", attacks `none`, `explicit_boosting`, `pieck_uea`, defenses `none`, `median`, `norm_bound`; 20 epochs each.")
   failed, unrun = (line for line in report.warnings if cell_name(sweep.failed, []) in line or "asked for" in line)
   assert failed == f"Failed: {cell_name(sweep.failed, [])}: MemoryError: <script>alert(1)</script>"
   assert "1 run that was asked for is not finished" in unrun and cell_name(sweep.unrun, []) in unrun
   assert any(line.startswith("1 run diverged and has no part") for line in report.warnings)
-  assert any(line.startswith("nobody was malicious in round 3 (in ") and "1 more run" in line for line in report.warnings)
+  (never,) = (line for line in report.warnings if line.startswith("nobody was malicious in round 3 (in "))
+  assert never.endswith(" and 1 more run)")
 
 
 def test_every_part_is_there(report):
@@ -74,24 +77,37 @@ def test_curves_of_many_points_are_thinned(sweep, monkeypatch):
 
 def group(attack, defense, exposure, utility, seeds=3):
   flat = {"attack": attack, "defense": defense, "model": "mf", "dataset": "synthetic"}
-  return Measured(flat, attack, defense, {"er@10": (exposure,) * seeds, "hr@10": (utility,) * seeds}, seeds, 0)
+  values = {"er@10": (exposure,) * seeds, "hr@10": (utility,) * seeds}
+  return Measured(flat, attack, defense, defense, "`mf` on `synthetic`", values, seeds, 0)
 
 
 def test_sentences_name_the_strongest_attack_the_best_defense_and_its_price():
   groups = [
     group("none", "none", 0.01, 0.4), group("none", "median", 0.01, 0.3), group("none", "krum", 0.01, 0.39),
-    group("pieck_uea", "none", 0.9, 0.4), group("pieck_uea", "median", 0.05, 0.3), group("pieck_uea", "krum", 0.7, 0.39),
+    group("pieck_uea", "none", 0.9, 0.4), group("pieck_uea", "median", 0.05, 0.3),
+    group("pieck_uea", "krum", 0.7, 0.39),
     group("random", "none", 0.2, 0.4), group("random", "median", 0.06, 0.3), group("random", "krum", 0.1, 0.39),
     group("cluster", "none", 0.01, 0.1),
   ]
   assert stands_out(groups, "er@10", "hr@10") == [
     "Without a defense `pieck_uea` brings the targets' exposure `er@10` to 0.900 ±0.000, against 0.010 without attack,"
     " the most of 2 attacks.",
-    "Under the attack that is worst for it, `median` leaves `er@10` at 0.060 ±0.000 (`random`), the least of 2 defenses;"
-    " `krum` at 0.700 ±0.000 (`pieck_uea`).",
+    "Under the attack that is worst for it, `median` leaves `er@10` at 0.060 ±0.000 (`random`), the least of 2"
+    " defenses; `krum` at 0.700 ±0.000 (`pieck_uea`).",
     "Without a defense `cluster` brings `hr@10` of benign users from 0.400 to 0.100 ±0.000.",
     "Without attack `median` costs benign users most: `hr@10` is 0.300 ±0.000 with it, 0.400 without a defense.",
   ]
+
+
+def test_settings_are_told_apart_and_what_belongs_to_a_defense_is_none(tmp_path):
+  cells = expand([{}], {"attack": "none,pieck_uea", "defense": "none,norm_bound", "norm_bound.max_norm": "0.1,0.5",
+                        "model": "mf,ncf", "train.epochs": "2"})
+  results = pl.DataFrame({"config_hash": [cell.hash for cell in cells], "er@10": [0.5] * len(cells)})
+  groups = measured(cells, results, ("er@10",))
+  assert {one.setting for one in groups} == {"`mf` on `synthetic`", "`ncf` on `synthetic`"}
+  assert {one.defense for one in groups} == {"none", "norm_bound, max_norm=0.1", "norm_bound, max_norm=0.5"}
+  lines = stands_out(groups, "er@10", "er@10")
+  assert lines[0].startswith("With `mf` on `synthetic`: ") and any(line.startswith("With `ncf`") for line in lines)
 
 
 def test_sentences_claim_nothing_that_is_not_there():
@@ -101,7 +117,8 @@ def test_sentences_claim_nothing_that_is_not_there():
     "Some figures are of 1 seed alone, which tells little of chance: compare them with care, or add seeds.",
   ]
   # A defense that was not tried against the strongest attack is not praised.
-  untried = [group("pieck_uea", "none", 0.9, 0.4), group("random", "median", 0.0, 0.3), group("random", "krum", 0.1, 0.3)]
+  untried = [group("pieck_uea", "none", 0.9, 0.4), group("random", "median", 0.0, 0.3),
+             group("random", "krum", 0.1, 0.3)]
   assert not any("median" in line for line in stands_out(untried, "er@10", "hr@10"))
 
 
@@ -184,8 +201,7 @@ def test_what_was_asked_for_is_kept_once_and_read_together(tmp_path):
 
 
 def test_two_folders_are_compared_run_by_run(sweep, tmp_path):
-  others = expand([{}], {"attack": "none,pieck_uea", "defense": "none", "seed": "0-2", "dataset": sweep.cells[0].flat["dataset"],
-                         "train.epochs": "20", "eval.ks": "5+10", "train.learning_rate": "0.5"})
+  others = expand([{}], {**GRID, "attack": "none,pieck_uea", "defense": "none", "train.learning_rate": "0.5"})
   write_invented(tmp_path, others, version="0.2")
   with gathered([sweep.folder]) as first, gathered([tmp_path]) as second:
     report = comparison_of(first, second)
@@ -193,7 +209,8 @@ def test_two_folders_are_compared_run_by_run(sweep, tmp_path):
       comparison_of(first, second._replace(cells=expand([{}], {"seed": "7"})))
   assert report.facts == (("6", "runs in both"), ("6", "the very same"))
   assert report.summary[1] == "`train.learning_rate` is 1.0 in the first and 0.5 in the second."
-  assert report.warnings[0].startswith("19 runs only in ") and report.warnings[1].endswith("0.1 in the first and 0.2 in the second.")
+  assert report.warnings[0].startswith("19 runs only in ")
+  assert report.warnings[1].endswith("0.1 in the first and 0.2 in the second.")
   (table,) = report.parts[0].tables
   assert [row[:3] for row in table.rows] == [("none", "none", "3"), ("pieck_uea", "none", "3")]
   assert table.rows[0][table.header.index("er@10 change")] == "+0.0000 ±0.0000"
@@ -208,4 +225,4 @@ def test_a_change_is_told_with_its_interval(sweep, tmp_path):
     report = comparison_of(first, second._replace(results=moved))
   assert report.facts[1] == ("0", "the very same")
   assert "Largest change: `hr@10` +0.1000 ±0.0000 of none, none." in report.summary
-  assert any(line.startswith("Beyond its interval over seeds is the change of 1 configuration of 1") for line in report.summary)
+  assert report.summary[-1].startswith("Beyond its interval over seeds is the change of 1 configuration of 1;")
