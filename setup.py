@@ -41,12 +41,13 @@ setup(
   ],
   python_requires=">=3.11",
   packages=find_packages(include=["fedrecjax*", "experiments*"]),
-  package_data={"fedrecjax": ["py.typed"]},
+  package_data={"fedrecjax": ["py.typed"], "experiments.report": ["templates/*"]},
   install_requires=[
     "absl-py>=2.0",
     "chex>=0.1.92",
     "flax>=0.12",
     f"jax{JAX}",
+    "jinja2>=3.1",
     "numpy>=1.26",
     "optax>=0.2.4",
     "orbax-checkpoint>=0.11",
@@ -70,7 +71,7 @@ setup(
     "all": [*PLOTS, *SLURM, *RAY, *PLAIN, *EFFICIENTNET, *TENSORBOARD],
     "docs": DOCS,
     "test": [
-      "mypy>=1.11", "pytest>=8.0", "pytest-xdist>=3.7", "ruff>=0.6", "wheel>=0.43",
+      "mypy>=1.11", "pytest>=8.0", "pytest-xdist>=3.7", "ruff>=0.6", "selenium>=4.20", "wheel>=0.43",
       *SLURM, *PLOTS, *PLAIN, *EFFICIENTNET, *NOTEBOOKS, *TENSORBOARD,
     ],
   },

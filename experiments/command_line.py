@@ -257,19 +257,25 @@ def group_help(values: flags.FlagValues, group: str) -> str:
 
 
 def read_flags(
-  values: flags.FlagValues, argv: Sequence[str], helps: Mapping[str, Callable[[flags.FlagValues], str]]
-) -> None:
+  values: flags.FlagValues, argv: Sequence[str], helps: Mapping[str, Callable[[flags.FlagValues], str]], *,
+  places: bool = False,
+) -> list[str]:
   """Sets `values` to what a command line says.
 
   Args:
     values: with all flags defined.
     argv: the program's name and its flags.
     helps: what makes the help text, by the flag that asks for it.
+    places: whether folders may stand among the flags.
+
+  Returns:
+    What is no flag, in order.
 
   Raises:
     HelpAsked: for one of the flags of `helps`.
-    UsageError: for flags that cannot be read, and for anything else than flags.
+    UsageError: for flags that cannot be read, and without `places` for anything else than flags.
   """
+  values.set_gnu_getopt(places)
   try:
     rest = values(list(argv))[1:]
   except flags.Error as error:
@@ -277,5 +283,6 @@ def read_flags(
   for name, text in helps.items():
     if values[name].value:
       raise HelpAsked(text(values))
-  if rest:
+  if rest and not places:
     raise UsageError(f"expected flags only, got {rest[0]!r}")
+  return rest

@@ -37,7 +37,7 @@ def plot_courses(cells: Sequence[Cell], out_dir: pathlib.Path, file: pathlib.Pat
   Args:
     cells: finished cells.
     out_dir: folder of their results.
-    file: the PNG to write.
+    file: to write, a PNG or PDF by its ending.
     metrics: names of columns.
 
   Raises:
@@ -68,4 +68,4 @@ def plot_courses(cells: Sequence[Cell], out_dir: pathlib.Path, file: pathlib.Pat
     axes[-1, column].set_xlabel("epoch")
   draw_legend(figure, names)
   with new_file(file) as temporary:
-    figure.savefig(temporary, format="png")
+    figure.savefig(temporary, format=file.suffix.removeprefix("."))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ from experiments.grid import Cell, shown, varying_fields
 from experiments.recipes.drawing import EPOCH, Chosen, Drawing
 from experiments.recipes.recipe import Figure
 from experiments.results.plots import PlotError
-from experiments.results.report import hash_without_seed, printed_of
+from experiments.results.report import printed_of, without_seed
 from fedrecjax.config import with_unset
 from fedrecjax.metrics.stats import Interval, mean_interval
 
@@ -225,19 +224,15 @@ def _together(drawing: Drawing, runs: Sequence[_Run]) -> dict[Any, list[_Run]]:
   """The runs of each point."""
   found: dict[Any, list[_Run]] = {}
   for run in runs:
-    own = _without_seed(run.cell) if drawing.kind == "scatter" else None
+    own = without_seed(run.cell.flat) if drawing.kind == "scatter" else None
     found.setdefault((run.panel, run.line, run.x, own), []).append(run)
   if drawing.kind != "box":
     for together in found.values():
-      if len({_without_seed(run.cell) for run in together}) > 1:
+      if len({without_seed(run.cell.flat) for run in together}) > 1:
         fields = [name for name in varying_fields([run.cell for run in together]) if name != "seed"]
         raise PlotError(f"figure {drawing.name} is not drawn: runs that differ in {' and '.join(fields)} would stand"
                         " in one place; --only=FIELD=VALUE chooses among them")
   return found
-
-
-def _without_seed(cell: Cell) -> str:
-  return json.dumps({name: value for name, value in cell.flat.items() if name != "seed"}, sort_keys=True)
 
 
 def _rows_by_hash(results: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
@@ -249,7 +244,7 @@ def _rows_by_hash(results: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
 
 
 def _printed(cell: Cell, figures: Sequence[Figure], figures_of: frozenset[str]) -> dict[str, float]:
-  if not figures or hash_without_seed(cell.flat) not in figures_of:
+  if not figures or without_seed(cell.flat) not in figures_of:
     return {}
   return {name: one.value for name, one in printed_of(cell.flat, figures).items()}
 

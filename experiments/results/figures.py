@@ -15,7 +15,7 @@ from experiments.recipes.recipe import Recipe
 from experiments.results.cell_files import read_metrics
 from experiments.results.figure_points import Arranged, Point, arranged, named
 from experiments.results.plots import blank_figure, draw_legend, style_of
-from experiments.results.report import hash_without_seed
+from experiments.results.report import without_seed
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
@@ -48,7 +48,7 @@ def draw_recipe(recipe: Recipe, cells: Sequence[Cell], finished: Sequence[Cell],
   if not (recipe.drawings and finished):
     return []
   results = pl.concat([read_metrics(out_dir, cell) for cell in finished], how="diagonal_relaxed")
-  own = frozenset(hash_without_seed(cell.flat) for cell in expand(recipe.settings, {}) if recipe.figures)
+  own = frozenset(without_seed(cell.flat) for cell in expand(recipe.settings, {}) if recipe.figures)
   files = []
   for drawing in recipe.drawings:
     shown = arranged(drawing, cells, results, figures=recipe.figures, figures_of=own)

@@ -61,7 +61,7 @@ def plot_utility_exposure(
   Args:
     cells: finished cells.
     out_dir: folder of their results.
-    file: the PNG to write.
+    file: to write, a PNG or PDF by its ending.
     wanted: metrics of which the first of exposure and the first of utility are drawn.
 
   Raises:
@@ -94,7 +94,7 @@ def plot_utility_exposure(
       axes[2 * block + row, 0].set_ylabel(f"{metric}\n{meaning}")
   draw_legend(figure, names)
   with new_file(file) as temporary:
-    figure.savefig(temporary, format="png")
+    figure.savefig(temporary, format=file.suffix.removeprefix("."))
 
 
 def line_fields(cells: Sequence[Cell]) -> list[str]:
@@ -152,15 +152,29 @@ def over_seeds(runs: Sequence[pl.DataFrame], metric: str) -> tuple[np.ndarray, n
   Returns:
     (epochs, means, half widths of the 95 % intervals or None for a single run); NaN where a run has no value.
   """
-  epochs = np.unique(np.concatenate([run["epoch"].to_numpy() for run in runs]))
-  values = np.full((len(runs), len(epochs)), np.nan)
-  for row, run in zip(values, runs, strict=True):
-    row[np.searchsorted(epochs, run["epoch"].to_numpy())] = run[metric].cast(pl.Float64).fill_null(np.nan).to_numpy()
+  epochs, values = of_seeds(runs, metric)
   mean = values.mean(axis=0)
   if len(runs) == 1:
     return epochs, mean, None
   error = values.std(axis=0, ddof=1) / math.sqrt(len(runs))
   return epochs, mean, student_quantile(0.975, len(runs) - 1) * error
+
+
+def of_seeds(runs: Sequence[pl.DataFrame], metric: str) -> tuple[np.ndarray, np.ndarray]:
+  """A metric of each run at each evaluation point.
+
+  Args:
+    runs: as in :func:`over_seeds`.
+    metric: likewise.
+
+  Returns:
+    (epochs `[E]`, values `[S, E]`); NaN where a run has no value.
+  """
+  epochs = np.unique(np.concatenate([run["epoch"].to_numpy() for run in runs]))
+  values = np.full((len(runs), len(epochs)), np.nan)
+  for row, run in zip(values, runs, strict=True):
+    row[np.searchsorted(epochs, run["epoch"].to_numpy())] = run[metric].cast(pl.Float64).fill_null(np.nan).to_numpy()
+  return epochs, values
 
 
 def _finish_panel(axis: Axes, title: str, *, last: bool) -> None:

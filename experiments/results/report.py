@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from experiments.recipes.recipe import Figure, Recipe
 from experiments.tables import Table
 from experiments.verdicts import RULE, counted, verdict
 from fedrecjax.attacks import UNTARGETED
-from fedrecjax.config import from_flat, with_unset
+from fedrecjax.config import with_unset
 from fedrecjax.metrics.stats import Interval, mean_interval
 
 MEAN_NOTE = (
@@ -50,14 +51,17 @@ def group_by_seed(cells: Sequence[Cell]) -> list[Group]:
   """Pools seeds, in the order of the cells."""
   groups: dict[str, Group] = {}
   for cell in cells:
-    key = hash_without_seed(cell.flat)
+    key = without_seed(cell.flat)
     groups.setdefault(key, Group(cell.flat, [])).cells.append(cell)
   return list(groups.values())
 
 
-def hash_without_seed(flat: Mapping[str, Any]) -> str:
-  """What all seeds of a configuration have in common."""
-  return from_flat({**flat, "seed": 0}).hash()
+def without_seed(flat: Mapping[str, Any]) -> str:
+  """What all seeds of a configuration have in common, as one text.
+
+  The same as the hash of that configuration, of which making it anew would take a hundred times as long.
+  """
+  return json.dumps({**flat, "seed": 0}, sort_keys=True)
 
 
 def label_fields(cells: Sequence[Cell]) -> list[str]:
@@ -85,7 +89,7 @@ def summarise(
     title: of the table.
     metrics: columns to show; by default the usual ones that were measured.
     figures: what a paper prints; a column of the paper's and a verdict stand beside each of ours that it has.
-    figures_of: the configurations that they belong to, by hash without seed; beside others none stands.
+    figures_of: the configurations that they belong to, without seed as one text; beside others none stands.
     notes: lines to add.
 
   Returns:
@@ -97,7 +101,7 @@ def summarise(
   chosen = shown_metrics(metrics or _PREFERRED_METRICS, results.columns, exposure=has_targets(cells))
   groups = group_by_seed(cells)
   paper = [
-    printed_of(group.flat, figures) if hash_without_seed(group.flat) in figures_of else {} for group in groups
+    printed_of(group.flat, figures) if without_seed(group.flat) in figures_of else {} for group in groups
   ]
   printed = [name for name in chosen if any(name in values for values in paper)]
   header = [*labels, "seeds"]
@@ -214,8 +218,8 @@ def recipe_table(
   if overrides:
     changed = " ".join(f"--{name}={value}" for name, value in overrides.items())
     notes.append(f"The recipe was changed by {changed}.")
-  own = {hash_without_seed(cell.flat) for cell in expand(recipe.settings, {})}
-  if recipe.figures and any(hash_without_seed(cell.flat) not in own for cell in cells):
+  own = {without_seed(cell.flat) for cell in expand(recipe.settings, {})}
+  if recipe.figures and any(without_seed(cell.flat) not in own for cell in cells):
     notes.append("The paper's figures stand beside the recipe's own settings alone, and not beside rows of others.")
   return summarise(
     cells, results, title=recipe.title, metrics=recipe.metrics, figures=recipe.figures, figures_of=own, notes=notes

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 
 from experiments.command_line import DONE, FAILED, command, output, use_folder
 from experiments.grid import Cell, expand, of_data, select
+from experiments.report.asked import keep_asked
 from experiments.results.integrity import damaged_cells
 from experiments.results.paths import clean
+from experiments.sweep.asked_cells import asked_of
 from experiments.sweep.flags import Options, parse_command_line
 from experiments.sweep.listing import listing
 from experiments.sweep.recipe_blocks import multiplied
@@ -57,6 +60,9 @@ def sweep(options: Options, cells: Sequence[Cell], arguments: Sequence[str]) -> 
 
   use_folder(options.out_dir)
   clean(options.out_dir)
+  # A folder that is finished may be read-only.
+  with contextlib.suppress(OSError):
+    keep_asked(options.out_dir, asked_of(options, cells))
   for folder, damage in damaged_cells(options.out_dir / "cells").items():
     print(f"sweep: {folder} counts as unfinished: {damage}", file=sys.stderr)
   try:

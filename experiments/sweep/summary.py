@@ -61,6 +61,7 @@ def conclude(options: Options, cells: Sequence[Cell], failures: Mapping[str, str
         print(f"sweep: {error}", file=sys.stderr)
     _warn_of_versions(options, finished)
     _warn_of_what_never_happened(options, cells, finished)
+    _write_report(options, console)
     print_line(console, times_line(results, finished))
   print_line(console, f"Results: {options.out_dir / 'results.csv'} ({results.height} cells)")
   return _name_failed(options, cells, finished, failures) + unwritten
@@ -98,6 +99,17 @@ def _draw_curves(options: Options, finished: Sequence[Cell], console: Console) -
     if courses:
       plot_courses(cells, options.out_dir, options.out_dir / f"courses{ending}", courses)
       print_line(console, f"Picture: {options.out_dir / f'courses{ending}'}")
+
+
+def _write_report(options: Options, console: Console) -> None:
+  """The page of all that is finished in the folder, whichever command has run it; no error in it fails a sweep."""
+  try:
+    from experiments.report.command import write_page
+
+    print_line(console, f"Report: {write_page(options.out_dir)}")
+  except Exception as error:
+    lines = str(error).splitlines() or ["no message"]
+    print(f"sweep: report.html is not written: {type(error).__name__}: {lines[0]}", file=sys.stderr)
 
 
 def _draw_figures(cells: Sequence[Cell], options: Options, finished: Sequence[Cell], console: Console) -> None:

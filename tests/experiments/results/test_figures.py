@@ -17,7 +17,7 @@ from experiments.results.cell_files import write_cell
 from experiments.results.figure_points import arranged, matches
 from experiments.results.figures import draw_recipe, drawn
 from experiments.results.plots import PlotError
-from experiments.results.report import hash_without_seed
+from experiments.results.report import without_seed
 from fedrecjax.config import with_unset
 from fedrecjax.metrics.stats import mean_interval
 from fedrecjax.simulation.results import Result
@@ -57,7 +57,7 @@ def test_a_figure_shows_what_was_measured(name):
   recipe = DRAWN[name]
   cells = expand(recipe.settings, {})
   results = invented(cells, recipe.metrics)
-  own = frozenset(hash_without_seed(cell.flat) for cell in cells) if recipe.figures else frozenset()
+  own = frozenset(without_seed(cell.flat) for cell in cells) if recipe.figures else frozenset()
   measured = {(row["config_hash"], row["epoch"]): row for row in results.iter_rows(named=True)}
   for drawing in recipe.drawings:
     shown = arranged(drawing, cells, results, figures=recipe.figures, figures_of=own)
@@ -92,7 +92,7 @@ def test_a_figure_shows_what_was_measured(name):
 def shown_of(name, number=0):
   recipe = RECIPES[name]
   cells = expand(recipe.settings, {})
-  own = frozenset(hash_without_seed(cell.flat) for cell in cells)
+  own = frozenset(without_seed(cell.flat) for cell in cells)
   results = invented(cells, recipe.metrics)
   return cells, results, arranged(recipe.drawings[number], cells, results, figures=recipe.figures, figures_of=own)
 
