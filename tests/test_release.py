@@ -49,5 +49,5 @@ def test_extras(metadata):
   jax_versions = next(one for one in metadata["install_requires"] if one.startswith("jax")).removeprefix("jax")
   for device in ("cuda12", "cuda13", "tpu"):
     assert extras[device] == [f"jax[{device}]{jax_versions}"]
-  everywhere = {"efficientnet", "images", "plain", "plots", "ray", "slurm"}
+  everywhere = {"efficientnet", "images", "plain", "plots", "ray", "slurm", "tensorboard"}
   assert set(extras["all"]) == {one for name in everywhere for one in extras[name]}

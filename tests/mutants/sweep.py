@@ -48,7 +48,7 @@ SWEEP: tuple[Mutant, ...] = (
   Mutant(
     "programs_compiled_for_little",
     "experiments/sweep/schedule.py",
-    "if group.left > PROGRAM_S]",
+    "if self._left(group) > PROGRAM_S]",
     "if group.waiting]",
     "a worker compiles a program once more for a cell that takes less",
     ("tests/experiments/sweep/test_schedule.py::test_a_group_is_shared_only_where_that_is_faster",),
