@@ -56,7 +56,7 @@ def _work(argv: Sequence[str]) -> int:
   group = FlagGroup(values, "report")
   _define_flags(group)
   places = [pathlib.Path(text) for text in read_flags(values, argv, {"help": _help}, places=True)]
-  formats = comma_list("format", values["format"].value)
+  formats = comma_list("format", values["format"].value or "")
   known = (*_TEXTS, *_FIGURES)
   for one in formats:
     if one not in known:

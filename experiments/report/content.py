@@ -125,7 +125,8 @@ class Block(NamedTuple):
 
 def blocks_of(found: Gathered) -> list[Block]:
   """The recipes that sweeps into the folders ran, and the cells that are of none of them."""
-  blocks, taken = [], set()
+  blocks: list[Block] = []
+  taken: set[str] = set()
   for name, asked in found.asked.recipes.items():
     own = set(asked.cells)
     cells = [cell for cell in found.cells if cell.without_data in own]
@@ -206,8 +207,7 @@ def _origin(found: Gathered) -> str:
 
 
 def _facts(found: Gathered) -> tuple[tuple[str, str], ...]:
-  walls = found.results["wall_s"].drop_nulls() if "wall_s" in found.results.columns else []
-  minutes = sum(walls) / 60
+  minutes = sum(row.get("wall_s") or 0.0 for row in found.results.iter_rows(named=True)) / 60
   trained = f"{minutes:.1f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
   of = f" of {len(found.cells) + len(found.missing)}" if found.missing else ""
   facts = [(f"{len(found.cells)}{of}", "runs finished"), (trained, "of training")]

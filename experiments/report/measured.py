@@ -67,6 +67,6 @@ def measured(cells: Sequence[Cell], results: pl.DataFrame, metrics: Sequence[str
     values = {name: tuple(one[name] for one in own if one.get(name) is not None) for name in metrics}
     diverged = sum(one.get("diverged_at_epoch") is not None for one in own)
     setting = f"`{group.flat['model']}` on `{named_by(group.flat, ['dataset', *others])}`"
-    names = (named_by(group.flat, fields) for fields in (lines, panels, of_defense))
-    found.append(Measured(group.flat, *names, setting, values, len(own), diverged))
+    row, column, defense = (named_by(group.flat, fields) for fields in (lines, panels, of_defense))
+    found.append(Measured(group.flat, row, column, defense, setting, values, len(own), diverged))
   return found

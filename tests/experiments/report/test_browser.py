@@ -74,9 +74,9 @@ def test_curves_tell_of_seeds(page):
   webdriver = pytest.importorskip("selenium.webdriver")
   drawing = page.find_element("css selector", "#curves .panel svg")
   page.execute_script("arguments[0].scrollIntoView({block: 'center'})", drawing)
-  webdriver.ActionChains(page).move_to_element_with_offset(drawing, 150, -30).perform()
+  webdriver.ActionChains(page).move_to_element_with_offset(drawing, 150, -60).perform()
   tip = page.find_element("id", "tip")
-  assert tip.is_displayed() and tip.text.startswith("epoch 20") and "pieck_uea, seeds 0: " in tip.text
+  assert tip.is_displayed() and tip.text.startswith("epoch 18\n") and "pieck_uea, seeds 0: " in tip.text
   assert len(page.find_elements("css selector", "#curves .seeds .line")) == 3
   page.execute_script("scrollTo(0, 0)")
   webdriver.ActionChains(page).move_to_element(page.find_element("css selector", "h1")).perform()
