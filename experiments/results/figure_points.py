@@ -298,7 +298,7 @@ def _dashed(
   drawing: Drawing, across: Sequence[Cell], rows: Mapping[str, list[dict[str, Any]]], num_panels: int
 ) -> dict[tuple[int, str], float]:
   """Heights of the dashed line, which is the same in all panels."""
-  heights = {}
+  heights: dict[tuple[int, str], float] = {}
   for metric in drawing.metrics:
     values = [
       float(rows[cell.hash][-1][metric])
