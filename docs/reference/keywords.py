@@ -8,7 +8,6 @@ from typing import Any
 
 import griffe
 
-
 # Names in docstrings, as Sphinx marks them.
 _ROLE = re.compile(r":(?:class|func|mod):(?=`)")
 
