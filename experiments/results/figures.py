@@ -14,8 +14,9 @@ from experiments.recipes.drawing import Drawing
 from experiments.recipes.recipe import Recipe
 from experiments.results.cell_files import read_metrics
 from experiments.results.figure_points import Arranged, Point, arranged, named
-from experiments.results.plots import blank_figure, draw_legend, style_of
+from experiments.results.plots import MARKERS, blank_figure, draw_legend, style_of
 from experiments.results.report import without_seed
+from fedrecjax.metrics.stats import Interval
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
@@ -82,6 +83,7 @@ def drawn(drawing: Drawing, shown: Arranged) -> Figure:
         axis.axhline(shown.dashed[column, metric], color="#000000", linestyle="--", linewidth=1.2)
       if not own:
         axis.text(0.5, 0.5, "no results yet", transform=axis.transAxes, ha="center", color="#777777")
+        axis.set_xticks([])
       if row == 0:
         axis.set_title(title, fontsize=10, parse_math=False)
       _finish(axis, shown.ticks[column])
@@ -112,7 +114,7 @@ def _draw_panel(axis: Axes, drawing: Drawing, shown: Arranged, points: Sequence[
     own = sorted(
       (point._replace(x=point.x + offset) for point in points if point.line == line), key=lambda point: point.x
     )
-    _KINDS[drawing.kind](axis, own, number, len(here))
+    _KINDS[drawing.kind](axis, own, number, len(here), drawing)
     printed = [point for point in own if point.printed is not None]
     if printed:
       axis.scatter(
@@ -125,16 +127,20 @@ def _draw_panel(axis: Axes, drawing: Drawing, shown: Arranged, points: Sequence[
 
 def _ends(point: Point) -> tuple[float, float]:
   """The interval's half widths below and above the mean, within what a rate can be."""
-  half, mean = point.interval.half_width or 0.0, point.interval.mean
-  return (min(half, mean), min(half, 1.0 - mean)) if _is_rate(point.metric) else (half, half)
+  return _within(point.interval, point.metric)
+
+
+def _within(interval: Interval, metric: str) -> tuple[float, float]:
+  half, mean = interval.half_width or 0.0, interval.mean
+  return (min(half, mean), min(half, 1.0 - mean)) if _is_rate(metric) else (half, half)
 
 
 def _is_rate(metric: str) -> bool:
   return "@" in metric
 
 
-def _draw_lines(axis: Axes, points: Sequence[Point], number: int, count: int) -> None:
-  del count
+def _draw_lines(axis: Axes, points: Sequence[Point], number: int, count: int, drawing: Drawing) -> None:
+  del count, drawing
   color, style = style_of(number)
   x, means = [point.x for point in points], [point.interval.mean for point in points]
   marker = "o" if len(points) < 16 else None
@@ -144,7 +150,8 @@ def _draw_lines(axis: Axes, points: Sequence[Point], number: int, count: int) ->
   axis.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
 
 
-def _draw_bars(axis: Axes, points: Sequence[Point], number: int, count: int) -> None:
+def _draw_bars(axis: Axes, points: Sequence[Point], number: int, count: int, drawing: Drawing) -> None:
+  del drawing
   color, style = style_of(number)
   axis.bar(
     [point.x for point in points], [point.interval.mean for point in points],
@@ -153,7 +160,8 @@ def _draw_bars(axis: Axes, points: Sequence[Point], number: int, count: int) -> 
   )
 
 
-def _draw_boxes(axis: Axes, points: Sequence[Point], number: int, count: int) -> None:
+def _draw_boxes(axis: Axes, points: Sequence[Point], number: int, count: int, drawing: Drawing) -> None:
+  del drawing
   color = style_of(number)[0]
   line = {"color": color, "linewidth": 1.2}
   axis.boxplot(
@@ -163,18 +171,18 @@ def _draw_boxes(axis: Axes, points: Sequence[Point], number: int, count: int) ->
   )
 
 
-def _draw_dots(axis: Axes, points: Sequence[Point], number: int, count: int) -> None:
+def _draw_dots(axis: Axes, points: Sequence[Point], number: int, count: int, drawing: Drawing) -> None:
   del count
   color, style = style_of(number)
-  across = [point.x_interval.half_width or 0.0 if point.x_interval else 0.0 for point in points]
+  across = [_within(point.x_interval or point.interval, drawing.x[0]) for point in points]
   axis.errorbar(
-    [point.x for point in points], [point.interval.mean for point in points], xerr=across,
-    yerr=list(zip(*map(_ends, points), strict=True)), fmt="o" if style == "-" else "^", color=color, markersize=4,
+    [point.x for point in points], [point.interval.mean for point in points], xerr=list(zip(*across, strict=True)),
+    yerr=list(zip(*map(_ends, points), strict=True)), fmt=MARKERS[style], color=color, markersize=4,
     elinewidth=0.7, alpha=0.85,
   )
 
 
-_KINDS: dict[str, Callable[[Axes, Sequence[Point], int, int], None]] = {
+_KINDS: dict[str, Callable[[Axes, Sequence[Point], int, int, Drawing], None]] = {
   "bars": _draw_bars, "lines": _draw_lines, "box": _draw_boxes, "scatter": _draw_dots,
 }
 
@@ -198,7 +206,7 @@ def _legend(figure: Figure, drawing: Drawing, shown: Arranged) -> None:
   if shown.dashed:
     notes.append(f"dashed: {', '.join(named(value, field) for field, value in (drawing.dashed or {}).items())}")
   if any(shown.lines):
-    draw_legend(figure, shown.lines, title=drawing.title)
+    draw_legend(figure, shown.lines, title=drawing.title, dots=drawing.kind == "scatter")
   else:
     figure.suptitle(drawing.title, fontsize=10, parse_math=False)
   if notes:

@@ -49,7 +49,7 @@ def plot_matrix(runs: Runs, file: pathlib.Path) -> None:
 
 def _draw(axis: Axes, runs: Runs, model: str, half: Half) -> None:
   values = strengths(runs, model, half)
-  axis.imshow(np.ma.masked_invalid(values), cmap="cividis_r", vmin=0, vmax=1, aspect="auto")
+  axis.imshow(np.ma.masked_invalid(values), cmap="Blues", vmin=0, vmax=1, aspect="auto")
   for (row, column), value in np.ndenumerate(values):
     if np.isfinite(value):
       color = "white" if value > _DARK else "black"

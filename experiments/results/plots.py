@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _COLOURS = ("#000000", "#E69F00", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
 Style = Literal["-", "--", ":", "-."]
 _STYLES: tuple[Style, ...] = ("-", "--", ":", "-.")
+MARKERS: dict[Style, str] = {"-": "o", "--": "^", ":": "s", "-.": "v"}
+"""Of dots, in place of dashes."""
 _PANELS_PER_ROW = 4
 _MEANINGS = ("exposure of the targets", "utility for benign users")
 _METRICS = ("er@10", "hr@10")
@@ -192,8 +194,8 @@ def _finish_panel(axis: Axes, title: str, *, last: bool) -> None:
     axis.tick_params(labelbottom=True)
 
 
-def draw_legend(figure: Figure, names: Sequence[str], *, title: str = "") -> None:
-  """Puts a legend of lines, in the order of their numbers, above a figure, and a title above that."""
+def draw_legend(figure: Figure, names: Sequence[str], *, title: str = "", dots: bool = False) -> None:
+  """Puts a legend of lines, or dots, in the order of their numbers, above a figure, and a title above that."""
   from matplotlib.lines import Line2D
 
   handles = [
@@ -203,7 +205,8 @@ def draw_legend(figure: Figure, names: Sequence[str], *, title: str = "") -> Non
       color=style_of(number)[0],
       linewidth=2.4,
       label=name,
-      linestyle=style_of(number)[1],
+      linestyle="none" if dots else style_of(number)[1],
+      marker=MARKERS[style_of(number)[1]] if dots else None,
     )
     for number, name in enumerate(names)
   ]
