@@ -78,7 +78,8 @@ def krum(
   if count == 0:
     return weights
   score = scores(distances, range(count), f, rule)
-  best = [row for row in range(count) if score[row] == min(score.values())]
+  lowest = min(score.values())
+  best = [row for row in range(count) if score[row] == lowest]
   if ties == "first":
     best = best[:1]
   if ties == "last":
