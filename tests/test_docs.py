@@ -115,7 +115,8 @@ def printed(notebook):
     outputs = cell.get("outputs", [])
     # A kernel sends lines one by one or together, as they come.
     text = "".join("".join(output.get("text", "")) for output in outputs)
-    told.append((re.sub(r"nan|[0-9]+(\.[0-9]+)?", "0", text), [sorted(output["data"]) for output in outputs if "data" in output]))
+    words = re.sub(r"nan|[0-9]+(\.[0-9]+)?", "0", text)
+    told.append((words, [sorted(output["data"]) for output in outputs if "data" in output]))
   return told
 
 
