@@ -18,6 +18,7 @@ class Ahead:
     self._materials, self._every = materials, checkpoint_every
     self._thread = ThreadPoolExecutor(1, thread_name_prefix="compile")
     self._seen: set[object] = set()
+    self._passed: set[str] = set()
     self._running: Future[None] | None = None
 
   def run(self, cell: Cell, following: Iterable[Cell]) -> None:
@@ -28,11 +29,16 @@ class Ahead:
     self._seen.add(structure_of(cell))
     if self._running is not None and not self._running.done():
       return
-    new = (one for one in following if structure_of(one) not in self._seen and one.config.images.source == "none")
-    coming = next(new, None)
-    if coming is not None:
-      self._seen.add(structure_of(coming))
-      self._running = self._thread.submit(self._compile, coming)
+    # Whatever is passed over, or compiled, is of a structure that has been seen, and looked at once.
+    for one in following:
+      if one.hash in self._passed:
+        continue
+      self._passed.add(one.hash)
+      structure = structure_of(one)
+      if structure not in self._seen and one.config.images.source == "none":
+        self._seen.add(structure)
+        self._running = self._thread.submit(self._compile, one)
+        return
 
   def _compile(self, cell: Cell) -> None:
     # What is wrong with a cell is said when it runs.

@@ -40,23 +40,30 @@ class Expected:
     self._guess = guess
     self._measured: dict[object, float] = {}
     self._guessed: dict[object, float] = {}
+    self._structures: dict[str, object] = {}
+    self._off = 1.0
+
+  def structure(self, cell: Cell) -> object:
+    """See :func:`experiments.grid.structure_of`; looked at once for each cell, since it has all of its fields."""
+    if cell.hash not in self._structures:
+      self._structures[cell.hash] = structure_of(cell)
+    return self._structures[cell.hash]
 
   def took(self, cell: Cell, seconds: float) -> None:
     """A cell has taken so many seconds."""
-    structure = structure_of(cell)
+    structure = self.structure(cell)
     self._measured[structure], self._guessed[structure] = seconds, self._guess(cell)
+    guessed = sum(self._guessed.values())
+    self._off = sum(self._measured.values()) / guessed if guessed > 0 else 1.0
 
   def seconds(self, cell: Cell) -> float:
     """Seconds that a cell is likely to take."""
-    measured = self._measured.get(structure_of(cell))
-    if measured is not None:
-      return measured
-    guessed = sum(self._guessed.values())
-    return self._guess(cell) * (sum(self._measured.values()) / guessed if guessed > 0 else 1.0)
+    measured = self._measured.get(self.structure(cell))
+    return self._guess(cell) * self._off if measured is None else measured
 
   def processes(self, cells: Sequence[Cell]) -> int:
     """How many processes that work is worth: one for every ten seconds of it."""
-    new = {structure_of(cell) for cell in cells} - self._measured.keys()
+    new = {self.structure(cell) for cell in cells} - self._measured.keys()
     return max(1, int((len(new) * PROGRAM_S + sum(self.seconds(cell) for cell in cells)) // _WORKER_S))
 
 

@@ -6,7 +6,7 @@ import collections
 import dataclasses
 from collections.abc import Sequence
 
-from experiments.grid import Cell, structure_of
+from experiments.grid import Cell
 from experiments.sweep.cost import PROGRAM_S, Expected
 
 
@@ -35,7 +35,7 @@ class Schedule:
     self._expected = expected
     self._groups: dict[object, _Group] = {}
     for cell in cells:
-      self._groups.setdefault(structure_of(cell), _Group(collections.deque())).waiting.append(cell)
+      self._groups.setdefault(expected.structure(cell), _Group(collections.deque())).waiting.append(cell)
     self._at: dict[int, _Group] = {}
     self._told: dict[int, _Group] = {}
 
@@ -81,8 +81,8 @@ class Schedule:
     return max(choice, key=self._left, default=None)
 
   def _left(self, group: _Group) -> float:
-    """Seconds that its waiting cells take."""
-    return sum(self._expected.seconds(cell) for cell in group.waiting)
+    """Seconds that its waiting cells take, of which one is as long as another."""
+    return self._expected.seconds(group.waiting[0]) * len(group.waiting) if group.waiting else 0.0
 
   def leave(self, worker: int) -> None:
     """A worker is at no group any more, because it has ended or there is nothing for it to do."""
@@ -93,4 +93,4 @@ class Schedule:
 
   def give_back(self, cell: Cell) -> None:
     """A cell is to be run again, before others of its group."""
-    self._groups[structure_of(cell)].waiting.appendleft(cell)
+    self._groups[self._expected.structure(cell)].waiting.appendleft(cell)

@@ -46,8 +46,13 @@ def compiled_program(function: Any, *arguments: Any, **static: Any) -> tuple[Any
     return PROGRAMS[key], 0.0
   started = time.perf_counter()
   with _MAKING[key]:
-    if key not in PROGRAMS:
-      program = function.lower(*arguments, **static).compile()
-      check_program(_WORK.get(function.__name__, function.__name__), program)
-      PROGRAMS[key] = program
-  return PROGRAMS[key], time.perf_counter() - started
+    program = PROGRAMS.get(key)
+    try:
+      if program is None:
+        program = function.lower(*arguments, **static).compile()
+        check_program(_WORK.get(function.__name__, function.__name__), program)
+        PROGRAMS[key] = program
+    finally:
+      # A key holds what methods close over; it goes where its program goes.
+      _MAKING.pop(key, None)
+  return program, time.perf_counter() - started
